@@ -1,0 +1,27 @@
+"""Sluice: which training data is worth learning, and did it help?
+
+The contents page: configuration, stages in order, named targets. `snakemake --list` shows the rules.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/tokenizer.smk"
+include: "rules/base.smk"
+include: "rules/gate.smk"
+include: "rules/selection.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """Everything the configuration asks for."""
+    default_target: True
+    input:
+        "results/selected_data.jsonl",

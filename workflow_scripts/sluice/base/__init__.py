@@ -1,0 +1,1 @@
+"""The base stage: a small Qwen3 trained from scratch."""

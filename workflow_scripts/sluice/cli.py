@@ -1,0 +1,56 @@
+"""How every script starts: thread settings, flags from the settings model, errors for people.
+
+The flags come from one pydantic model: its fields, defaults and descriptions. ``--save-path`` and
+``--save_path`` are the same flag. A command line that does not parse exits 2, as usual.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from sluice.errors import SluiceError
+from sluice.logs import get_logger, set_up_logging
+from sluice.settings.base import Settings
+
+A = TypeVar("A", bound=Settings)
+
+_INTERRUPTED = 130
+
+
+def run(arguments: type[A], main: Callable[[A], None], argv: Sequence[str] | None = None) -> None:
+    """Parses the command line into ``arguments``, calls ``main``, and exits: 0, or 1 with the reason.
+
+    ``--debug`` shows the traceback of an error that is otherwise one message.
+
+    Args:
+        arguments: the script's settings and paths; its docstring is the head of ``--help``.
+        main: the work.
+        argv: the command line without the program's name; the process's own where None.
+    """
+    _be_a_good_neighbour()
+    words = list(sys.argv[1:] if argv is None else argv)
+    is_debug = "--debug" in words
+    set_up_logging()
+    try:
+        main(tyro.cli(arguments, args=[word for word in words if word != "--debug"]))
+    except SluiceError as error:
+        if is_debug:
+            raise
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        get_logger(__name__).warning("sluice: interrupted; nothing half-written was left behind")
+        sys.exit(_INTERRUPTED)
+
+
+def _be_a_good_neighbour() -> None:
+    """Idle threads sleep: on a loaded machine spinning ones made training four times slower.
+
+    The number of threads is the rule's: Snakemake exports OMP_NUM_THREADS from ``threads:``. Must
+    run before torch is imported, which reads these once.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,0 +1,169 @@
+"""config.yaml: parsed once into frozen models, checked whole, and handed to rules as flags.
+
+Imports neither torch nor datasets, so that a dry-run stays fast.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from sluice.errors import ConfigError
+from sluice.settings.base import Seeded, Settings, to_flags
+from sluice.settings.base_model import BaseSettings, TrainBaseModel
+from sluice.settings.data import (
+    ConvertDataset,
+    DatasetSource,
+    DataSettings,
+    DropOverlap,
+    MakeDemoData,
+    SplitDataset,
+)
+from sluice.settings.gate import (
+    CollectRouterData,
+    CompareCheckpoint,
+    ConvertCheckpoint,
+    GateSettings,
+    WarmUpGate,
+)
+from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectSamples
+from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
+from sluice.validation import describe_validation_error, nearest
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class ModelSource(Settings):
+    """One model; the entries of ``models:`` in config.yaml. Give ``path`` or ``build``."""
+
+    path: str | None = None
+    """Hub id or folder."""
+    revision: str | None = None
+    """Commit, tag or branch of the hub model."""
+    build: str | None = None
+    """``base``: the built-in model, trained from scratch with the settings of ``base:``."""
+    trust_remote_code: bool = False
+    """Run Python code that the model's repository ships. Off unless you have read that code."""
+
+
+class Config(Settings):
+    """The whole of config.yaml."""
+
+    seed: int = 42
+    """The one seed; every random choice derives its own from it by name."""
+    datasets: dict[Name, DatasetSource]
+    """The datasets to score and select from."""
+    models: dict[Name, ModelSource]
+    """Every model, named once."""
+    data: DataSettings = DataSettings()
+    """From any source to clean, split, canonical samples."""
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    """The built-in model's tokenizer."""
+    base: BaseSettings = BaseSettings()
+    """The built-in model."""
+    gate: GateSettings = GateSettings()
+    """Quality gates."""
+    selection: SelectionSettings = SelectionSettings()
+    """Scores, and what is kept."""
+
+
+# Rule -> the settings its script takes. Each field is looked up in the sections by its name.
+RULE_SETTINGS: dict[str, type[Settings]] = {
+    "make_demo_data": MakeDemoData,
+    "convert_dataset": ConvertDataset,
+    "drop_overlap": DropOverlap,
+    "split_dataset": SplitDataset,
+    "train_tokenizer": TrainTokenizer,
+    "train_base_model": TrainBaseModel,
+    "convert_checkpoint": ConvertCheckpoint,
+    "compare_checkpoint": CompareCheckpoint,
+    "warm_up_gate": WarmUpGate,
+    "collect_router_data": CollectRouterData,
+    "score_samples": ScoreSamples,
+    "select_samples": SelectSamples,
+}
+
+
+def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Config:
+    """Checks the merged values of config.yaml and of every ``--configfile`` and ``--config``.
+
+    Args:
+        values: what Snakemake merged; ``--config`` makes strings of nested values, which are read
+            as numbers where a number is meant.
+        files: where they came from, so that an error can name the file.
+    Raises:
+        ConfigError: an unknown key, a wrong type, a value out of range, or a name that no section
+            defines.
+    """
+    try:
+        config = Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise describe_validation_error(
+            error, model=Config, where=lambda path: _file_of(path, files)
+        ) from None
+    _check_names(config, files)
+    return config
+
+
+def settings_for(rule: str, config: Config) -> Settings:
+    """The settings of one rule's script, gathered from the sections by field name."""
+    model = RULE_SETTINGS[rule]
+    values = {name: _find_value(config, name) for name in model.model_fields}
+    return model(**values)
+
+
+def flags_for(rule: str, config: Config) -> list[str]:
+    """The command-line flags of one rule: only the settings that differ from their defaults."""
+    return to_flags(settings_for(rule, config))
+
+
+def _find_value(config: Config, name: str) -> Any:
+    if name == "seed":
+        return config.seed
+    sections = [value for _, value in config if isinstance(value, Settings)]
+    holders = [section for section in sections if name in type(section).model_fields]
+    assert len(holders) == 1, f"{len(holders)} sections hold '{name}'"
+    return getattr(holders[0], name)
+
+
+def _check_names(config: Config, files: Sequence[Path]) -> None:
+    if not config.datasets:
+        raise ConfigError("no dataset is named", where=_file_of(("datasets",), files))
+    for name, source in config.datasets.items():
+        if (source.path is None) == (source.hub is None):
+            raise ConfigError(
+                f"'datasets.{name}' has {'both' if source.path else 'neither'} 'path' and 'hub'",
+                where=_file_of(("datasets", name), files),
+                expected="exactly one of them",
+            )
+    for name, model in config.models.items():
+        if (model.path is None) == (model.build is None):
+            raise ConfigError(
+                f"'models.{name}' has {'both' if model.path else 'neither'} 'path' and 'build'",
+                where=_file_of(("models", name), files),
+                expected="path: a hub id or folder; or build: base",
+            )
+    if config.gate.model not in config.models:
+        raise ConfigError(
+            f"'gate.model' is '{config.gate.model}', which 'models' does not define",
+            where=_file_of(("gate", "model"), files),
+            hint=nearest(config.gate.model, list(config.models)),
+        )
+
+
+def _file_of(path: tuple[str | int, ...], files: Sequence[Path]) -> str:
+    """The last file that holds the key (later ones win), or the command line."""
+    for file in reversed(files):
+        if _holds(yaml.safe_load(Path(file).read_text(encoding="utf-8")), path):
+            return str(file)
+    return str(files[-1]) if files else "the configuration"
+
+
+def _holds(values: Any, path: tuple[str | int, ...]) -> bool:
+    for part in path:
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True

@@ -1,0 +1,1 @@
+"""The data stage: from any source to clean, split, canonical samples."""

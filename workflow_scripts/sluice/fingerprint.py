@@ -1,0 +1,87 @@
+"""Hashes of code: over the syntax tree of a script and exactly the modules it imports.
+
+Comments, docstrings and formatting do not count, so that a comment never retrains a model. Field
+descriptions in settings models are written as strings below the field, which count as docstrings.
+"""
+
+import ast
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+_SCRIPTS = Path(__file__).resolve().parent.parent
+
+
+def code_hash(script: Path | str) -> str:
+    """Hash of a script and of every ``sluice`` module it imports, directly or not, as 16 hex digits.
+
+    Args:
+        script: a file, or the name of a script in ``workflow_scripts/`` without ``.py``.
+    """
+    path = Path(script) if isinstance(script, Path) else _SCRIPTS / f"{script}.py"
+    digest = hashlib.sha256()
+    for name, module in sorted(import_closure(path).items()):
+        digest.update(f"{name}={_tree_hash(module)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def import_closure(script: Path) -> dict[str, Path]:
+    """The script and the ``sluice`` modules it imports: dotted name -> file.
+
+    Imports inside functions count; importing ``a.b`` also imports ``a``'s ``__init__``.
+    """
+    closure = {"__main__": script}
+    todo = list(_imported_modules(script))
+    while todo:
+        name = todo.pop()
+        file = _module_file(name)
+        if file is None or name in closure:
+            continue
+        closure[name] = file
+        todo.extend(_imported_modules(file))
+    return closure
+
+
+@lru_cache(maxsize=None)
+def _module_file(name: str) -> Path | None:
+    base = _SCRIPTS.joinpath(*name.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@lru_cache(maxsize=None)
+def _parse(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes(), filename=str(file))
+
+
+@lru_cache(maxsize=None)
+def _imported_modules(file: Path) -> frozenset[str]:
+    names: set[str] = set()
+    for node in ast.walk(_parse(file)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    ours = {name for name in names if name.split(".")[0] == "sluice"}
+    return frozenset(ours | {parent for name in ours for parent in _parents(name)})
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+@lru_cache(maxsize=None)
+def _tree_hash(file: Path) -> str:
+    return hashlib.sha256(ast.dump(_WithoutStrings().visit(_parse(file))).encode()).hexdigest()
+
+
+class _WithoutStrings(ast.NodeTransformer):
+    """Drops bare strings: docstrings, and the descriptions below the fields of a settings model."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_bare_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_bare_string else self.generic_visit(node)

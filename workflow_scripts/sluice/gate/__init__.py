@@ -1,0 +1,1 @@
+"""The gate stage: convert a checkpoint, prove it the same model, warm up its gates, run it."""

@@ -1,0 +1,118 @@
+"""Row conservation: every row a step reads is either kept or rejected for a named reason.
+
+The counts are taken at different places (read, keep, reject) so that the check can fail.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from sluice.files import atomic_path, read_json, write_json
+
+
+class Ledger:
+    """Counts rows in, kept and rejected by reason, and writes the rejected ones beside.
+
+    Use as a context manager: on a clean exit the books are checked and both files appear; on an
+    error neither does.
+
+    Args:
+        step: the rule's name.
+        dataset: the dataset's name.
+        path: the ledger file, JSON.
+        rejected_path: JSON Lines of ``{"reason", "where", "detail", "row"}``, or None for none.
+    """
+
+    def __init__(
+        self, step: str, dataset: str, *, path: Path, rejected_path: Path | None = None
+    ) -> None:
+        self.step = step
+        self.dataset = dataset
+        self.path = Path(path)
+        self.rows_in = 0
+        self.rows_kept = 0
+        self.rejected: Counter[str] = Counter()
+        self._rejected_path = rejected_path
+        self._atomic = atomic_path(rejected_path) if rejected_path else None
+        self._stream: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        if self._atomic:
+            self._stream = open(self._atomic.__enter__(), "w", encoding="utf-8", newline="\n")
+        return self
+
+    def read(self, num_rows: int = 1) -> None:
+        """Counts rows that came in."""
+        self.rows_in += num_rows
+
+    def keep(self, num_rows: int = 1) -> None:
+        """Counts rows that went out."""
+        self.rows_kept += num_rows
+
+    def reject(self, reason: str, *, row: Any, where: str = "", detail: str = "") -> None:
+        """Counts one rejected row and writes it, with the reason, to the rejected file.
+
+        Args:
+            reason: one of the step's named reasons, snake_case.
+            row: anything JSON can hold; what the source held.
+            where: line number or id in the source.
+            detail: what exactly was wrong, such as the matched span.
+        """
+        self.rejected[reason] += 1
+        if self._stream:
+            entry = {"reason": reason, "where": where, "detail": detail, "row": row}
+            # ASCII keeps lone surrogates, which UTF-8 cannot hold, readable in the file.
+            self._stream.write(json.dumps(entry, ensure_ascii=True) + "\n")
+
+    @property
+    def num_rejected(self) -> int:
+        """Rows rejected so far, for whatever reason."""
+        return sum(self.rejected.values())
+
+    def check(self) -> None:
+        """Asserts that rows in = kept + rejected; a failure is a bug of ours."""
+        assert self.rows_in == self.rows_kept + self.num_rejected, (
+            f"{self.step} of {self.dataset} lost rows: {self.rows_in} in, {self.rows_kept} kept, "
+            f"{self.num_rejected} rejected"
+        )
+
+    def summary(self) -> str:
+        """One line for the log: ``2,000 rows in, 1,990 kept, 10 rejected (no_assistant_text 10)``."""
+        reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(self.rejected.items()))
+        tail = f" ({reasons})" if reasons else ""
+        return (
+            f"{self.rows_in:,} rows in, {self.rows_kept:,} kept, {self.num_rejected:,} rejected"
+            f"{tail}"
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._stream:
+            self._stream.close()
+        if kind is None:
+            self.check()
+        if self._atomic:
+            self._atomic.__exit__(kind, error, traceback)
+        if kind is None:
+            write_json(
+                self.path,
+                {
+                    "step": self.step,
+                    "dataset": self.dataset,
+                    "rows_in": self.rows_in,
+                    "rows_kept": self.rows_kept,
+                    "rejected": dict(sorted(self.rejected.items())),
+                },
+            )
+
+
+def read_ledger(path: Path) -> dict[str, Any]:
+    """Reads a ledger file: step, dataset, rows_in, rows_kept, rejected (reason -> count)."""
+    entry: dict[str, Any] = read_json(path)
+    return entry

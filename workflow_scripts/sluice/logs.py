@@ -1,0 +1,62 @@
+"""Logging and progress: never ``print``.
+
+One INFO line per decision, with counts in and out. Long loops show a tqdm bar on a terminal and a
+line every 30 s where there is none.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+_LINE_EVERY_S = 30.0
+
+
+def get_logger(name: str) -> logging.Logger:
+    """The logger of a module; pass ``__name__``."""
+    return logging.getLogger(name)
+
+
+def set_up_logging(level: int = logging.INFO) -> None:
+    """Sends our log to stderr as ``12:34:56 INFO  message``; other libraries from WARNING up."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)-5s %(message)s",
+        datefmt="%H:%M:%S",
+        force=True,
+    )
+    logging.getLogger("sluice").setLevel(level)
+
+
+def progress(
+    items: Iterable[T], *, total: int, what: str, logger: logging.Logger, start: int = 0
+) -> Iterator[T]:
+    """Yields the items and says how far it is: a bar on a terminal, a line every 30 s elsewhere.
+
+    Args:
+        items: what is iterated.
+        total: how many items there are in all, done ones included.
+        what: what an item is, for the text ("batches", "steps").
+        logger: where lines go when stderr is no terminal.
+        start: how many items an earlier, interrupted run had done.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, initial=start, desc=what, file=sys.stderr)
+        return
+    began = last = time.monotonic()
+    for done, item in enumerate(items, start=start):
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY_S and done > start:
+            last = now
+            rate = (done - start) / (now - began)
+            left_s = (total - done) / rate
+            logger.info(
+                "%s %s of %s, %.3g a second, %.0f s left", what, f"{done:,}", f"{total:,}", rate, left_s
+            )
+        yield item

@@ -1,0 +1,96 @@
+"""The canonical sample, and JSON Lines files of it.
+
+A line ends at ``\\n`` and nowhere else: U+2028, NUL and carriage returns inside strings survive.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from sluice.errors import DataError
+from sluice.files import atomic_path
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Message(BaseModel):
+    """One message of a dialogue."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role
+    content: str
+
+
+class Sample(BaseModel):
+    """One training row, in the one format that every step after `convert_dataset` reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    messages: tuple[Message, ...]
+    dataset: str
+    id: str
+    """Unique over all datasets: ``<dataset>_<n>``."""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Weight of the sample in the training objective; 1 where absent."""
+    group: str | None = None
+    """Stratum for splits and for metrics by group."""
+    reference: dict[str, JsonValue] | None = None
+    """What a grader needs to know the right answer."""
+    meta: dict[str, JsonValue] | None = None
+    """Anything else the source said about the row."""
+
+    def to_line(self) -> bytes:
+        """The sample as one line of JSON, with its final newline; absent fields are left out."""
+        return self.model_dump_json(exclude_none=True).encode() + b"\n"
+
+
+class SelectedSample(Sample):
+    """A kept sample: its scores and its rank, 1 for the best."""
+
+    scores: dict[str, float]
+    rank: Annotated[int, Field(ge=1)]
+
+
+def iterate_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yields (line number from 1, bytes without the newline) for every line that is not blank."""
+    with open(path, "rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            stripped = line.rstrip(b"\r\n")
+            if stripped.strip():
+                yield number, stripped
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """Streams the samples of a canonical JSONL file.
+
+    Raises:
+        DataError: the file is missing or a line is not a canonical sample.
+    """
+    try:
+        for number, line in iterate_lines(path):
+            try:
+                yield Sample.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                field = ".".join(str(part) for part in first["loc"]) or "line"
+                raise DataError(
+                    f"line {number:,} is not a canonical sample: {field}: {first['msg']}",
+                    where=str(path),
+                    expected='{"messages": [{"role", "content"}, ...], "dataset": str, "id": str}',
+                    hint="convert the file first: workflow_scripts/convert_dataset.py --help",
+                ) from None
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+
+
+def write_samples(path: Path, samples: Iterable[Sample]) -> int:
+    """Writes samples as JSONL, whole or not at all, and returns how many."""
+    count = 0
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        for sample in samples:
+            stream.write(sample.to_line())
+            count += 1
+    return count

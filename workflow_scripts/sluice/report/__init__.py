@@ -1,0 +1,1 @@
+"""The report stage: pictures and the closing summary."""

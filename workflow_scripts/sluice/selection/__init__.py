@@ -1,0 +1,1 @@
+"""The selection stage: per-token records -> scores -> the samples worth learning."""

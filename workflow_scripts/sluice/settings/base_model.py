@@ -1,0 +1,32 @@
+"""Settings of the base stage: a small Qwen3 from scratch."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sluice.settings.base import Settings
+
+
+class TrainBaseModel(Settings):
+    """Shape and training budget of the built-in model."""
+
+    hidden_size: Annotated[int, Field(ge=16)] = 128
+    """Width."""
+    num_layers: Annotated[int, Field(ge=1)] = 4
+    """Decoder layers."""
+    num_heads: Annotated[int, Field(ge=1)] = 4
+    """Attention heads."""
+    num_kv_heads: Annotated[int, Field(ge=1)] = 2
+    """Key and value heads (grouped-query attention)."""
+    intermediate_size: Annotated[int, Field(ge=16)] = 384
+    """Width of the feed-forward layers."""
+    num_steps: Annotated[int, Field(ge=1)] = 600
+    """Optimiser steps; the budget is in steps, since a loaded machine does a tenth of them a second."""
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    """Samples a step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    """Peak learning rate of AdamW."""
+
+
+class BaseSettings(TrainBaseModel):
+    """The ``base:`` section."""

@@ -1,0 +1,33 @@
+"""Parquet files, written whole or not at all."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import DataError
+from sluice.files import atomic_path
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Writes a table; the same table gives the same bytes."""
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
+    """Reads a Parquet file, or some of its columns.
+
+    Raises:
+        DataError: the file is missing, is no Parquet file, or lacks a column.
+    """
+    try:
+        table = pq.read_table(path, columns=columns)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file: {error}") from None
+    missing = sorted(set(columns or []) - set(table.column_names))
+    if missing:
+        raise DataError(f"{path} lacks the columns {', '.join(missing)}")
+    return table

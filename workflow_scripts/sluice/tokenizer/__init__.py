@@ -1,0 +1,1 @@
+"""The tokenizer stage: byte-level BPE for the built-in model."""
