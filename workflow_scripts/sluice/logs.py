@@ -57,6 +57,11 @@ def progress(
             rate = (done - start) / (now - began)
             left_s = (total - done) / rate
             logger.info(
-                "%s %s of %s, %.3g a second, %.0f s left", what, f"{done:,}", f"{total:,}", rate, left_s
+                "%s %s of %s, %.3g a second, %.0f s left",
+                what,
+                f"{done:,}",
+                f"{total:,}",
+                rate,
+                left_s,
             )
         yield item

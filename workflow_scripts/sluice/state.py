@@ -14,9 +14,7 @@ from sluice.fingerprint import code_hash
 from sluice.files import hash_file
 
 
-def open_state(
-    root: Path, *, script: str, settings: dict[str, Any], inputs: list[Path]
-) -> Path:
+def open_state(root: Path, *, script: str, settings: dict[str, Any], inputs: list[Path]) -> Path:
     """The folder in which this very run keeps its progress; made if it is not there.
 
     Args:
