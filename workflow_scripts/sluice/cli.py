@@ -21,7 +21,7 @@ _INTERRUPTED = 130
 
 
 def run(arguments: type[A], main: Callable[[A], None], argv: Sequence[str] | None = None) -> None:
-    """Parses the command line into ``arguments``, calls ``main``, and exits: 0, or 1 with the reason.
+    """Parses the command line, calls ``main``, and exits: 0, or 1 with the reason.
 
     ``--debug`` shows the traceback of an error that is otherwise one message.
 

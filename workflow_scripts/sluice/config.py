@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from sluice.errors import ConfigError
-from sluice.settings.base import Seeded, Settings, to_flags
+from sluice.settings.base import Settings, to_flags
 from sluice.settings.base_model import BaseSettings, TrainBaseModel
 from sluice.settings.data import (
     ConvertDataset,

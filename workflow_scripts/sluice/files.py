@@ -36,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = _temporary_sibling(path)
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         _remove(temporary)
 
@@ -55,7 +55,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _remove(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         _remove(temporary)
 

@@ -6,14 +6,14 @@ descriptions in settings models are written as strings below the field, which co
 
 import ast
 import hashlib
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 _SCRIPTS = Path(__file__).resolve().parent.parent
 
 
 def code_hash(script: Path | str) -> str:
-    """Hash of a script and of every ``sluice`` module it imports, directly or not, as 16 hex digits.
+    """Hash of a script and of every ``sluice`` module it imports, as 16 hex digits.
 
     Args:
         script: a file, or the name of a script in ``workflow_scripts/`` without ``.py``.
@@ -42,7 +42,7 @@ def import_closure(script: Path) -> dict[str, Path]:
     return closure
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module_file(name: str) -> Path | None:
     base = _SCRIPTS.joinpath(*name.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):
@@ -51,12 +51,12 @@ def _module_file(name: str) -> Path | None:
     return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parse(file: Path) -> ast.Module:
     return ast.parse(file.read_bytes(), filename=str(file))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imported_modules(file: Path) -> frozenset[str]:
     names: set[str] = set()
     for node in ast.walk(_parse(file)):
@@ -74,7 +74,7 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _tree_hash(file: Path) -> str:
     return hashlib.sha256(ast.dump(_WithoutStrings().visit(_parse(file))).encode()).hexdigest()
 

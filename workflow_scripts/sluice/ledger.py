@@ -79,7 +79,7 @@ class Ledger:
         )
 
     def summary(self) -> str:
-        """One line for the log: ``2,000 rows in, 1,990 kept, 10 rejected (no_assistant_text 10)``."""
+        """One line for the log: ``2,000 rows in, 1,990 kept, 10 rejected (bad_json 10)``."""
         reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(self.rejected.items()))
         tail = f" ({reasons})" if reasons else ""
         return (

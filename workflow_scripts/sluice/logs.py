@@ -56,12 +56,5 @@ def progress(
             last = now
             rate = (done - start) / (now - began)
             left_s = (total - done) / rate
-            logger.info(
-                "%s %s of %s, %.3g a second, %.0f s left",
-                what,
-                f"{done:,}",
-                f"{total:,}",
-                rate,
-                left_s,
-            )
+            logger.info("%s %d of %d, %.3g a second, %.0f s left", what, done, total, rate, left_s)
         yield item

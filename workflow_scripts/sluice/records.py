@@ -1,6 +1,6 @@
-"""The canonical sample, and JSON Lines files of it.
+r"""The canonical sample, and JSON Lines files of it.
 
-A line ends at ``\\n`` and nowhere else: U+2028, NUL and carriage returns inside strings survive.
+A line ends at ``\n`` and nowhere else: U+2028, NUL and carriage returns inside strings survive.
 """
 
 from collections.abc import Iterable, Iterator

@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sluice.fingerprint import code_hash
 from sluice.files import hash_file
+from sluice.fingerprint import code_hash
 
 
 def open_state(root: Path, *, script: str, settings: dict[str, Any], inputs: list[Path]) -> Path:

@@ -1,4 +1,4 @@
-"""Turns pydantic's findings into messages that name the key, what was expected and the nearest key."""
+"""Turns pydantic's findings into messages: which key, what was expected, the nearest key."""
 
 import difflib
 import types

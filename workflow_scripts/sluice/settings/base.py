@@ -28,7 +28,7 @@ class Seeded(Settings):
 def to_flags(settings: Settings) -> list[str]:
     """The command line that gives these settings: only what differs from the defaults.
 
-    ``True`` becomes ``--name``, ``False`` ``--no-name``, a tuple ``--name a b``, None ``--name None``.
+    ``True`` becomes ``--name``, ``False`` ``--no-name``, a tuple ``--name a b``.
     """
     flags: list[str] = []
     for name, field in type(settings).model_fields.items():

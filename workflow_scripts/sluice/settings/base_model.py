@@ -21,7 +21,7 @@ class TrainBaseModel(Settings):
     intermediate_size: Annotated[int, Field(ge=16)] = 384
     """Width of the feed-forward layers."""
     num_steps: Annotated[int, Field(ge=1)] = 600
-    """Optimiser steps; the budget is in steps, since a loaded machine does a tenth of them a second."""
+    """Optimiser steps. The budget is in steps: a loaded machine does a tenth of them a second."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Samples a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3

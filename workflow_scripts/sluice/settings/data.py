@@ -19,7 +19,7 @@ SourceFormat = Literal[
 
 
 class MakeDemoData(Settings):
-    """The built-in world: small, in English and Chinese, with verifiable answers and known flaws."""
+    """The built-in world: in English and Chinese, with verifiable answers and known flaws."""
 
     num_samples: Annotated[int, Field(ge=20)] = 2000
     """Samples in each of the three built-in datasets."""
@@ -94,4 +94,4 @@ class DataSettings(MakeDemoData, ConvertDataset, DropOverlap, SplitDataset, Toke
     """The ``data:`` section."""
 
     evaluation_texts: tuple[str, ...] = ()
-    """JSONL or text files of evaluation sets; training samples that share text with them are dropped."""
+    """JSONL or text files of evaluation sets; training samples that share their text are dropped."""

@@ -20,8 +20,8 @@ class GateShape(Settings):
     quality_loss_weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor on the gate loss."""
     quality_loss_type: LossType = "sigmoid"
-    """sigmoid: cross-entropy, real samples against flawed copies. linear: the older mean gate, minimised;
-    it ranked no better than chance and is kept for comparison."""
+    """sigmoid: cross-entropy, real samples against flawed copies. linear: the older mean gate,
+    minimised; it ranked no better than chance and is kept for comparison."""
 
 
 class ConvertCheckpoint(GateShape):

@@ -11,7 +11,7 @@ class ScoreSamples(Settings):
     """Per-token records -> one row per sample and one column per score."""
 
     alpha: float = 1.0
-    """Exponent of the perplexity weights: gates of surprising tokens count more where it is positive."""
+    """Exponent of the perplexity weights: where positive, gates of surprising tokens count more."""
 
 
 class SelectSamples(Settings):
