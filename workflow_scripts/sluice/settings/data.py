@@ -94,4 +94,4 @@ class DataSettings(MakeDemoData, ConvertDataset, DropOverlap, SplitDataset, Toke
     """The ``data:`` section."""
 
     evaluation_texts: tuple[str, ...] = ()
-    """JSONL or text files of evaluation sets; training samples that share their text are dropped."""
+    """JSONL or text files of evaluation sets; samples that share their text are dropped."""
