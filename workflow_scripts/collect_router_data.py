@@ -1,4 +1,4 @@
-"""Runs the gated model over a dataset, or one shard of it, and keeps what it says of every token.
+r"""Runs the gated model over a dataset, or one shard of it, and keeps what it says of every token.
 
 python workflow_scripts/collect_router_data.py --model gated --samples train.jsonl \\
     --dataset mine --output mine_router_data.pt --ledger mine.ledger.json
@@ -7,6 +7,7 @@ python workflow_scripts/collect_router_data.py --model gated --samples train.jso
 from pathlib import Path
 
 from sluice.cli import run
+from sluice.settings.base import narrow
 from sluice.settings.gate import CollectRouterData
 
 
@@ -22,7 +23,7 @@ class Arguments(CollectRouterData):
     output: Path
     """Router data file to write."""
     ledger: Path
-    """Row counts, JSON; rejected samples stand beside it."""
+    """Row counts, JSON, to write."""
     gate_weights: Path | None = None
     """Gates of warm_up_gate; those of the model folder where not given."""
     shard: int = 0
@@ -32,15 +33,26 @@ class Arguments(CollectRouterData):
     device: str = "auto"
     """cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
     state_dir: Path = Path("results/.state/collect_router_data")
-    """Where finished batches are kept until the file is whole."""
+    """Where finished batches are kept."""
 
 
 def main(arguments: Arguments) -> None:
     """Scores the shard's samples."""
-    from sluice.gate.collection import collect_shard
+    from sluice.gate.runs import collect_shard
     from sluice.router_data import write_router_data
 
-    write_router_data(arguments.output, collect_shard(arguments))
+    data = collect_shard(
+        arguments.model,
+        arguments.samples,
+        dataset=arguments.dataset,
+        shard=(arguments.shard, arguments.num_shards),
+        gate_weights=arguments.gate_weights,
+        settings=narrow(arguments, CollectRouterData),
+        ledger_path=arguments.ledger,
+        device=arguments.device,
+        state_root=arguments.state_dir,
+    )
+    write_router_data(arguments.output, data)
 
 
 if __name__ == "__main__":

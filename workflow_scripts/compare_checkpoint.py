@@ -8,11 +8,10 @@ from pathlib import Path
 from sluice.cli import run
 from sluice.errors import ModelError
 from sluice.files import write_json
-from sluice.settings.base import Seeded
 from sluice.settings.gate import CompareCheckpoint
 
 
-class Arguments(CompareCheckpoint, Seeded):
+class Arguments(CompareCheckpoint):
     """Compare a converted model with its source, token by token."""
 
     converted_model: str

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from sluice.cli import run
-from sluice.settings.base import Seeded
 from sluice.settings.gate import ConvertCheckpoint
 
 
-class Arguments(ConvertCheckpoint, Seeded):
+class Arguments(ConvertCheckpoint):
     """Add a quality gate to every layer of a Qwen3, Qwen2, Llama or Mistral checkpoint."""
 
     save_path: Path

@@ -13,7 +13,7 @@ from torch import Tensor
 from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
 from sluice.files import atomic_folder
-from sluice.gate.modeling import draw_gates, gate_weights, gated_family
+from sluice.gate.modeling import draw_gates, gate_parameters, gated_family
 from sluice.logs import get_logger, quiet_transformers
 from sluice.seeds import derive_seed
 from sluice.settings.gate import GateShape
@@ -73,7 +73,7 @@ def convert_checkpoint(
     with atomic_folder(save_path) as folder:
         gated.cpu().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        num_gates = len(gate_weights(gated))
+        num_gates = len(gate_parameters(gated))
         del gated
         gc.collect()
         reloaded = _load(None, str(folder), revision=None, dtype="auto")

@@ -213,7 +213,29 @@ def draw_gates(model: Any, *, seed: int) -> None:
             weight_D.copy_(drawn_D)
 
 
-def gate_weights(model: Any) -> Tensor:
-    """The gates of all layers as one float32 tensor of shape (layers, D), on the CPU."""
-    weights = [layer.mlp.quality_gate.weight.detach().float().cpu() for layer in model.model.layers]
-    return torch.stack(weights)
+def gate_parameters(model: Any) -> dict[str, nn.Parameter]:
+    """Every gate's weights by their names in the checkpoint, in layer order."""
+    return {
+        f"model.layers.{index}.mlp.quality_gate.weight": layer.mlp.quality_gate.weight
+        for index, layer in enumerate(model.model.layers)
+    }
+
+
+def set_gate_weights(model: Any, weights: dict[str, Tensor]) -> None:
+    """Puts trained gates into a model.
+
+    Raises:
+        ModelError: a gate is missing, unknown or of another size.
+    """
+    parameters = gate_parameters(model)
+    expected = {name: tuple(weight.shape) for name, weight in parameters.items()}
+    found = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if found != expected:
+        raise ModelError(
+            f"the gate weights are for another model: {len(found)} gates of sizes "
+            f"{sorted(set(found.values()))}",
+            expected=f"{len(expected)} gates of sizes {sorted(set(expected.values()))}",
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])

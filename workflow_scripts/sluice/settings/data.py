@@ -81,11 +81,16 @@ class SplitDataset(Settings):
     """Share of the samples that goes to test; 0 keeps all for training."""
 
 
-class TokenLimit(Settings):
+class MaxTokens(Settings):
     """How long a sample may be, in tokens of the scoring model."""
 
     max_tokens: Annotated[int, Field(ge=8)] = 2048
     """Samples are cut to this many tokens from the right."""
+
+
+class TokenLimit(MaxTokens):
+    """How long a sample may be, and what becomes of one whose response is cut away."""
+
     on_empty_response: Literal["error", "drop"] = "error"
     """A sample without a response token after the cut stops the run, or is dropped and counted."""
 

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.settings.base import Settings
-from sluice.settings.data import TokenLimit
+from sluice.settings.base import Seeded, Settings
+from sluice.settings.data import MaxTokens, TokenLimit
 
 LossType = Literal["sigmoid", "linear"]
 Flaw = Literal[
@@ -33,19 +33,15 @@ class GateShape(Settings):
     minimised; it ranked no better than chance and is kept for comparison."""
 
 
-class ConvertCheckpoint(GateShape):
-    """Qwen3 (or another supported family) -> QualityGate checkpoint."""
-
-
-class CompareCheckpoint(Settings):
-    """Proof that the converted model is the same model."""
+class ComparePrecision(Settings):
+    """How the converted model is proven to be its source."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the comparison's forward passes."""
 
 
-class WarmUpGate(GateShape):
-    """Gates trained, backbone frozen."""
+class WarmUp(Settings):
+    """How gates are trained; the backbone is frozen."""
 
     warm_up_fraction: Annotated[float, Field(gt=0, le=1)] = 0.025
     """Share of the training samples that gates learn from."""
@@ -84,11 +80,23 @@ class ScoringPass(Settings):
     """Whether responses are also scored without their prompts, for IFD; a second, shorter pass."""
 
 
+class ConvertCheckpoint(GateShape, Seeded):
+    """Qwen3 (or another supported family) -> QualityGate checkpoint."""
+
+
+class CompareCheckpoint(ComparePrecision, Seeded):
+    """Proof that the converted model is the same model."""
+
+
+class WarmUpGate(GateShape, WarmUp, MaxTokens, Seeded):
+    """Gates trained, backbone frozen."""
+
+
 class CollectRouterData(ScoringPass, TokenLimit):
     """One pass over a dataset: gate logits, perplexity, entropy of every token."""
 
 
-class GateSettings(ConvertCheckpoint, CompareCheckpoint, WarmUpGate, ScoringPass):
+class GateSettings(GateShape, ComparePrecision, WarmUp, ScoringPass):
     """The ``gate:`` section."""
 
     model: str = "tiny"
