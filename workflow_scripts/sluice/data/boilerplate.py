@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sluice.data.text_forms import Bools, Codes, encode, grams
+from sluice.data.text_forms import Bools, Codes, Ints, UInts, encode, grams
 
 _RUN_LENGTH = 8
 # Counts are kept by a hash of so many bits; a collision can only make a run look more common.
 _TABLE_BITS = 22
-_HASH_BITS = 40
+_SLOT_MASK = (1 << _TABLE_BITS) - 1
+# A run in so many samples stands elsewhere too, not only in a sample and its copy.
+_MIN_KNOWN = 3
 # Copies of one sample are no boilerplate, however small the dataset.
 _MIN_SAMPLES = 10
 
@@ -36,19 +38,30 @@ class Boilerplate:
         codes = encode([text for texts in samples for text in texts])
         found = grams(codes, length=_RUN_LENGTH)
         sample_of = np.repeat(np.arange(len(samples)), [len(texts) for texts in samples])
-        shift = np.uint64(_HASH_BITS)
-        owners = sample_of[found.owners].astype(np.uint64) << shift
-        keys = np.unique(owners | (found.hashes >> np.uint64(64 - _HASH_BITS)))
-        slots = keys & np.uint64((1 << _TABLE_BITS) - 1)
-        self._counts += np.bincount(slots.astype(np.int64), minlength=1 << _TABLE_BITS)
+        owners = sample_of[found.owners] << _TABLE_BITS
+        keys = np.unique(owners | _slots(found.hashes))
+        self._counts += np.bincount(keys & _SLOT_MASK, minlength=1 << _TABLE_BITS)
 
     def covers(self, codes: Codes) -> Bools:
         """Which places of encoded texts are boilerplate."""
         found = grams(codes, length=_RUN_LENGTH)
-        slots = (found.hashes >> np.uint64(64 - _HASH_BITS)) & np.uint64((1 << _TABLE_BITS) - 1)
         limit = max(_MIN_SAMPLES, self._share * self._num_samples)
-        starts = found.places[self._counts[slots.astype(np.int64)] > limit]
+        starts = found.places[self._counts[_slots(found.hashes)] > limit]
         depth = np.zeros(len(codes.values) + 1, dtype=np.int64)
         np.add.at(depth, starts, 1)
         np.add.at(depth, starts + _RUN_LENGTH, -1)
         return np.cumsum(depth[:-1]) > 0
+
+    def known_share(self, codes: Codes, first: int, last: int) -> float:
+        """Share of the runs across places [first, last) of one text that other samples have.
+
+        Where first and last are the same, the runs across the seam before that place.
+        """
+        found = grams(codes, length=_RUN_LENGTH)
+        is_across = (found.places < last) & (found.places + _RUN_LENGTH > first)
+        counts = self._counts[_slots(found.hashes[is_across])]
+        return float(np.mean(counts >= _MIN_KNOWN)) if len(counts) else 0.0
+
+
+def _slots(hashes: UInts) -> Ints:
+    return (hashes >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)

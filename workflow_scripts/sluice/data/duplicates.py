@@ -2,8 +2,8 @@
 
 Two samples are near duplicates where their prompts *and* their responses are: the same prompt with
 another answer is no copy. They also have the same numbers and signs in the same order, and still
-agree by half when `Boilerplate` is taken away, so that "what is 17 + 25?" and "what is 17 + 26?",
-or two lists in one template, are never taken for copies.
+agree by half when `Boilerplate` is taken away, or differ by light edits only: "what is 17 + 25?"
+and "what is 17 + 26?", or two lists in one template, are never taken for copies.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from sluice.data.boilerplate import Boilerplate
+from sluice.data.edits import is_light_edit
 from sluice.data.minhash import (
     Bags,
     MinHashes,
@@ -24,12 +25,16 @@ from sluice.data.minhash import (
     pad,
     shared_buckets,
 )
-from sluice.data.text_forms import Ints, UInts, compact, encode, facts, normalise
+from sluice.data.text_forms import Ints, UInts, compact, encode, facts, normalise, numbers
 from sluice.records import Sample
 from sluice.seeds import derive_seed
 
 # Without boilerplate, so much similarity must remain.
-_MIN_DISTINCTIVE = 0.5
+MIN_OWN_SIMILARITY = 0.5
+# Three edits in sixty characters leave so much similarity of 5-grams.
+MIN_EDITED_SIMILARITY = 0.5
+# In a longer question a lost or changed sign may be an edit; in "41 - 15" it asks something else.
+_MIN_CHARS_BEYOND_SIGNS = 40
 # A sample is compared with so many kept ones of a bucket at most: templates fill buckets with
 # samples that are none of them copies.
 _MAX_COMPARED = 64
@@ -82,7 +87,7 @@ class Sketches:
 
     prompts: MinHashes
     responses: MinHashes
-    prompt_facts: UInts
+    prompt_numbers: UInts
     all_facts: UInts
 
     @classmethod
@@ -93,7 +98,7 @@ class Sketches:
         return cls(
             np.concatenate([no_minima, *(part.prompts for part in parts)]),
             np.concatenate([no_minima, *(part.responses for part in parts)]),
-            np.concatenate([no_facts, *(part.prompt_facts for part in parts)]),
+            np.concatenate([no_facts, *(part.prompt_numbers for part in parts)]),
             np.concatenate([no_facts, *(part.all_facts for part in parts)]),
         )
 
@@ -104,12 +109,12 @@ def sketch(samples: Sequence[Texts], *, ngram: int, num_permutations: int) -> Sk
     part_of = np.repeat(np.arange(len(bags.starts) - 1) % 2, np.diff(bags.starts))
     tagged = Bags(bags.elements ^ (part_of.astype(np.uint64) * _PART_TAG), bags.starts)
     minima = min_hashes(tagged, num_permutations=num_permutations)
-    prompt_facts = [derive_seed(0, texts.prompt_facts) for texts in samples]
+    prompt_numbers = [derive_seed(0, numbers(texts.prompt_facts)) for texts in samples]
     all_facts = [derive_seed(0, texts.prompt_facts, texts.response_facts) for texts in samples]
     return Sketches(
         minima[0::2],
         minima[1::2],
-        np.array(prompt_facts, dtype=np.uint64),
+        np.array(prompt_numbers, dtype=np.uint64),
         np.array(all_facts, dtype=np.uint64),
     )
 
@@ -126,44 +131,82 @@ class Comparison:
     def __init__(
         self, read: Callable[[int], Texts], *, boilerplate: Boilerplate, ngram: int
     ) -> None:
-        self._read = read
-        self._boilerplate = boilerplate
         self._ngram = ngram
+        self.boilerplate = boilerplate
+        self.texts = read
         self.bags = lru_cache(maxsize=20_000)(self._bags)
 
     def _bags(self, index: int) -> tuple[Bags, Bags]:
-        return self.bags_of_parts(self._read(index).parts)
+        return self.bags_of_parts(self.texts(index).parts)
 
     def bags_of_parts(self, parts: Iterable[str]) -> tuple[Bags, Bags]:
         """The bags of each part: all n-grams, and those that are not boilerplate."""
         codes = encode([pad(part, length=self._ngram) for part in parts])
-        is_own = ~self._boilerplate.covers(codes)
+        is_own = ~self.boilerplate.covers(codes)
         return (
             bags_of(codes, length=self._ngram),
             bags_of(codes, length=self._ngram, is_counted=is_own),
         )
 
-    def samples(self, first: int, second: int) -> float:
+    def samples(self, original: int, other: int) -> float:
         """The smaller similarity of prompts and of responses; 0 where only boilerplate agrees."""
-        return agreement(self.bags(first), self.bags(second), parts=(0, 1))
+        return self._similarity(original, other, parts=(0, 1))
 
-    def prompts(self, first: int, second: int) -> float:
+    def prompts(self, original: int, other: int) -> float:
         """Similarity of the prompts; 0 where only boilerplate agrees."""
-        return agreement(self.bags(first), self.bags(second), parts=(0,))
+        return self._similarity(original, other, parts=(0,))
+
+    def question(self, index: int, question: Texts, *, threshold: float) -> float:
+        """Similarity of a prompt to an evaluation question; 0 where it is no copy of it.
+
+        A copy with light edits may fall below the threshold: in a short text a few changed
+        characters touch most n-grams.
+        """
+        texts = self.texts(index)
+        is_short = len(question.prompt) < _MIN_CHARS_BEYOND_SIGNS
+        if is_short and texts.prompt_facts != question.prompt_facts:
+            return 0.0
+        mine, theirs = self.bags(index), self.bags_of_parts((question.prompt,))
+        similarity = least_similarity(mine, theirs, parts=(0,))
+        is_same = similarity == 1 or (
+            similarity >= threshold
+            and own_similarity(mine, theirs, parts=(0,)) >= MIN_OWN_SIMILARITY
+        )
+        is_copy = is_same or (
+            similarity >= MIN_EDITED_SIMILARITY
+            and is_light_edit(texts.prompt, question.prompt, boilerplate=self.boilerplate)
+        )
+        return similarity if is_copy else 0.0
+
+    def _similarity(self, original: int, other: int, *, parts: tuple[int, ...]) -> float:
+        mine, theirs = self.bags(original), self.bags(other)
+        similarity = least_similarity(mine, theirs, parts=parts)
+        if similarity == 1 or own_similarity(mine, theirs, parts=parts) >= MIN_OWN_SIMILARITY:
+            return similarity
+        texts = [(self.texts(each).parts) for each in (other, original)]
+        is_copy = similarity >= MIN_EDITED_SIMILARITY and all(
+            is_light_edit(texts[0][part], texts[1][part], boilerplate=self.boilerplate)
+            for part in parts
+        )
+        return similarity if is_copy else 0.0
 
 
-def agreement(
+def least_similarity(
     first: tuple[Bags, Bags], second: tuple[Bags, Bags], *, parts: tuple[int, ...]
 ) -> float:
-    """Jaccard similarity of the least similar part; 0 where the texts share boilerplate only."""
-    similarity = min(jaccard(first[0].bag(part), second[0].bag(part)) for part in parts)
-    if similarity == 1:
-        return 1.0
+    """Jaccard similarity of the least similar part."""
+    return min(jaccard(first[0].bag(part), second[0].bag(part)) for part in parts)
+
+
+def own_similarity(
+    first: tuple[Bags, Bags], second: tuple[Bags, Bags], *, parts: tuple[int, ...]
+) -> float:
+    """Jaccard similarity of all parts together without their boilerplate."""
     mine, other = (
         np.concatenate([bags[1].bag(part) ^ (np.uint64(part) * _PART_TAG) for part in parts])
         for bags in (first, second)
     )
-    return similarity if jaccard(mine, other) >= _MIN_DISTINCTIVE else 0.0
+    return jaccard(mine, other)
 
 
 def find_exact_duplicates(exact_keys: UInts, *, order: Ints) -> list[Duplicate]:
@@ -223,7 +266,7 @@ def find_clusters(
     that a chain of templated prompts cannot swallow a dataset.
     """
     pairs: set[tuple[int, int]] = set()
-    salts = sketches.prompt_facts[order]
+    salts = sketches.prompt_numbers[order]
     for keys in band_keys(sketches.prompts[order], salts=salts, threshold=threshold):
         for members in shared_buckets(keys):
             pairs.update(_neighbours(members))

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sluice.data.boilerplate import Boilerplate
-from sluice.data.duplicates import Comparison, Sketches, Texts, agreement, sketch
+from sluice.data.duplicates import (
+    MIN_EDITED_SIMILARITY,
+    Comparison,
+    Sketches,
+    Texts,
+    sketch,
+)
 from sluice.data.evaluation_texts import Question
 from sluice.data.minhash import band_keys
 from sluice.data.text_forms import (
@@ -25,6 +31,9 @@ from sluice.data.text_forms import (
 )
 
 _FILTER_BITS = 24
+_PAIRS_AT_ONCE = 100_000
+# Three standard deviations of a similarity of 0.5 as estimated from 128 MinHashes.
+_ESTIMATE_SLACK = 0.13
 
 
 @dataclass(frozen=True)
@@ -154,27 +163,40 @@ def find_similar_prompts(
     theirs = sketch(asked, ngram=ngram, num_permutations=sketches.prompts.shape[1])
     pairs: set[tuple[int, int]] = set()
     for mine, other in zip(
-        band_keys(sketches.prompts, salts=sketches.prompt_facts, threshold=threshold),
-        band_keys(theirs.prompts, salts=theirs.prompt_facts, threshold=threshold),
+        band_keys(sketches.prompts, salts=sketches.prompt_numbers, threshold=MIN_EDITED_SIMILARITY),
+        band_keys(theirs.prompts, salts=theirs.prompt_numbers, threshold=MIN_EDITED_SIMILARITY),
         strict=True,
     ):
-        pairs.update(_equal_pairs(mine, other))
+        pairs.update(_promising(_equal_pairs(mine, other), sketches, theirs))
     matches: dict[int, Match] = {}
     for index, number in sorted(pairs):
         if index in matches:
             continue
-        bags = compare.bags_of_parts((questions[number].text,))
-        similarity = agreement(compare.bags(index), bags, parts=(0,))
-        if similarity >= threshold:
+        question = questions[number]
+        similarity = compare.question(index, asked[number], threshold=threshold)
+        if similarity:
             kind = f"an edited copy ({similarity:.2f} similar)"
-            matches[index] = Match(questions[number].text, questions[number].where, kind)
+            matches[index] = Match(question.text, question.where, kind)
     return matches
 
 
-def _equal_pairs(mine: UInts, other: UInts) -> Iterator[tuple[int, int]]:
+def _promising(pairs: Ints, mine: Sketches, other: Sketches) -> list[tuple[int, int]]:
+    """Those of many proposed pairs whose MinHashes agree nearly often enough."""
+    kept: list[tuple[int, int]] = []
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        block = pairs[start : start + _PAIRS_AT_ONCE]
+        agreed = (mine.prompts[block[:, 0]] == other.prompts[block[:, 1]]).mean(axis=1)
+        close = block[agreed >= MIN_EDITED_SIMILARITY - _ESTIMATE_SLACK]
+        kept.extend((int(index), int(number)) for index, number in close)
+    return kept
+
+
+def _equal_pairs(mine: UInts, other: UInts) -> Ints:
+    """Every (place in mine, place in other) with equal keys, as (number of pairs, 2)."""
     order = np.argsort(other, kind="stable")
     first = np.searchsorted(other[order], mine)
-    last = np.searchsorted(other[order], mine, side="right")
-    for index in np.flatnonzero(last > first):
-        for place in range(first[index], last[index]):
-            yield int(index), int(order[place])
+    counts = np.searchsorted(other[order], mine, side="right") - first
+    places = np.repeat(np.arange(len(mine)), counts)
+    ends = np.cumsum(counts)
+    offsets = np.arange(counts.sum()) - np.repeat(ends - counts, counts)
+    return np.stack([places, order[np.repeat(first, counts) + offsets]], axis=1)

@@ -52,6 +52,11 @@ def facts(normalised: str) -> str:
     return " ".join(_FACT.findall(normalised))
 
 
+def numbers(text_facts: str) -> str:
+    """The numbers alone of what `facts` gives."""
+    return " ".join(fact for fact in text_facts.split() if fact.isdecimal())
+
+
 @dataclass(frozen=True)
 class Codes:
     """Texts as one array of code points, each wide character repeated `WIDE_WEIGHT` times.

@@ -79,7 +79,7 @@ class DropOverlap(Settings):
     """A sample that shares so many letters and digits in a row with an evaluation question is
     dropped; a Chinese, Japanese or Korean character counts as three."""
     evaluation_texts: tuple[str, ...] = ()
-    """JSONL or text files of evaluation sets; samples that share text with a question are dropped."""
+    """JSONL or text files of evaluation sets; samples that share text with them are dropped."""
 
 
 class SplitRatio(Settings):
