@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.data.boilerplate import Boilerplate
+from sluice.data.clusters import find_clusters
 from sluice.data.duplicates import (
     Comparison,
     Sketches,
     Texts,
-    find_clusters,
     find_exact_duplicates,
     find_near_duplicates,
     sketch,
@@ -58,7 +58,9 @@ class Survey:
 
     def order(self) -> Ints:
         """Indexes in the order of the ids, ``a_2`` before ``a_10``; not the order of the rows."""
-        return np.array(sorted(range(len(self.ids)), key=lambda index: id_key(self.ids[index])))
+        return np.array(
+            sorted(range(len(self.ids)), key=lambda index: id_key(self.ids[index])), np.int64
+        )
 
 
 def id_key(sample_id: str) -> tuple[tuple[int, int, str], ...]:

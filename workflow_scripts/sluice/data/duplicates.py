@@ -1,9 +1,10 @@
-"""Exact and near duplicates of samples, and clusters of samples that ask nearly the same.
+"""Exact and near duplicates of samples.
 
-Two samples are near duplicates where their prompts *and* their responses are: the same prompt with
-another answer is no copy. They also have the same numbers and signs in the same order, and still
-agree by half when `Boilerplate` is taken away, or differ by light edits only: "what is 17 + 25?"
-and "what is 17 + 26?", or two lists in one template, are never taken for copies.
+Two samples are near duplicates where they are similar as a whole and so are, each by itself, their
+prompts and their responses: the same prompt with another answer is no copy. They also have the same
+numbers and signs in the same order, and still agree by half when `Boilerplate` is taken away, or
+differ by light edits only: "what is 17 + 25?" and "what is 17 + 26?", or two lists in one template,
+are never taken for copies.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,11 +39,6 @@ _MIN_CHARS_BEYOND_SIGNS = 40
 # A sample is compared with so many kept ones of a bucket at most: templates fill buckets with
 # samples that are none of them copies.
 _MAX_COMPARED = 64
-# A cluster may hold this share of all samples, and so many at least.
-_MAX_CLUSTER_SHARE = 0.01
-_MIN_CLUSTER_CAP = 50
-# In a large bucket each sample is compared with the first and with so many before it.
-_MAX_NEIGHBOURS = 8
 # Tells the n-grams of responses from those of prompts.
 _PART_TAG = np.uint64(0xA5A5A5A5A5A5A5A5)
 
@@ -148,13 +144,32 @@ class Comparison:
             bags_of(codes, length=self._ngram, is_counted=is_own),
         )
 
-    def samples(self, original: int, other: int) -> float:
-        """The smaller similarity of prompts and of responses; 0 where only boilerplate agrees."""
-        return self._similarity(original, other, parts=(0, 1))
+    def samples(self, original: int, other: int, *, threshold: float) -> float:
+        """Similarity of two samples, prompt and response together; 0 where they are no copies.
+
+        In copies each part is similar by itself, or lightly edited: a short answer that differs is
+        not outweighed by a long prompt.
+        """
+        mine, theirs = self.bags(original), self.bags(other)
+        similarity = joint_similarity(mine[0], theirs[0])
+        if similarity < threshold:
+            return 0.0
+        alike = [jaccard(mine[0].bag(part), theirs[0].bag(part)) for part in (0, 1)]
+        edited = [self._is_light_edit(original, other, part=part) for part in (0, 1)]
+        is_own = joint_similarity(mine[1], theirs[1]) >= MIN_OWN_SIMILARITY or all(edited)
+        is_copy = all(
+            each >= threshold or is_edit for each, is_edit in zip(alike, edited, strict=True)
+        )
+        return similarity if is_copy and is_own else 0.0
 
     def prompts(self, original: int, other: int) -> float:
         """Similarity of the prompts; 0 where only boilerplate agrees."""
-        return self._similarity(original, other, parts=(0,))
+        mine, theirs = self.bags(original), self.bags(other)
+        similarity = jaccard(mine[0].bag(0), theirs[0].bag(0))
+        if similarity == 1 or jaccard(mine[1].bag(0), theirs[1].bag(0)) >= MIN_OWN_SIMILARITY:
+            return similarity
+        is_close = similarity >= MIN_EDITED_SIMILARITY
+        return similarity if is_close and self._is_light_edit(original, other, part=0) else 0.0
 
     def question(self, index: int, question: Texts, *, threshold: float) -> float:
         """Similarity of a prompt to an evaluation question; 0 where it is no copy of it.
@@ -167,10 +182,10 @@ class Comparison:
         if is_short and texts.prompt_facts != question.prompt_facts:
             return 0.0
         mine, theirs = self.bags(index), self.bags_of_parts((question.prompt,))
-        similarity = least_similarity(mine, theirs, parts=(0,))
+        similarity = jaccard(mine[0].bag(0), theirs[0].bag(0))
         is_same = similarity == 1 or (
             similarity >= threshold
-            and own_similarity(mine, theirs, parts=(0,)) >= MIN_OWN_SIMILARITY
+            and jaccard(mine[1].bag(0), theirs[1].bag(0)) >= MIN_OWN_SIMILARITY
         )
         is_copy = is_same or (
             similarity >= MIN_EDITED_SIMILARITY
@@ -178,35 +193,18 @@ class Comparison:
         )
         return similarity if is_copy else 0.0
 
-    def _similarity(self, original: int, other: int, *, parts: tuple[int, ...]) -> float:
-        mine, theirs = self.bags(original), self.bags(other)
-        similarity = least_similarity(mine, theirs, parts=parts)
-        if similarity == 1 or own_similarity(mine, theirs, parts=parts) >= MIN_OWN_SIMILARITY:
-            return similarity
-        texts = [(self.texts(each).parts) for each in (other, original)]
-        is_copy = similarity >= MIN_EDITED_SIMILARITY and all(
-            is_light_edit(texts[0][part], texts[1][part], boilerplate=self.boilerplate)
-            for part in parts
+    def _is_light_edit(self, original: int, other: int, *, part: int) -> bool:
+        return is_light_edit(
+            self.texts(other).parts[part],
+            self.texts(original).parts[part],
+            boilerplate=self.boilerplate,
         )
-        return similarity if is_copy else 0.0
 
 
-def least_similarity(
-    first: tuple[Bags, Bags], second: tuple[Bags, Bags], *, parts: tuple[int, ...]
-) -> float:
-    """Jaccard similarity of the least similar part."""
-    return min(jaccard(first[0].bag(part), second[0].bag(part)) for part in parts)
-
-
-def own_similarity(
-    first: tuple[Bags, Bags], second: tuple[Bags, Bags], *, parts: tuple[int, ...]
-) -> float:
-    """Jaccard similarity of all parts together without their boilerplate."""
-    mine, other = (
-        np.concatenate([bags[1].bag(part) ^ (np.uint64(part) * _PART_TAG) for part in parts])
-        for bags in (first, second)
-    )
-    return jaccard(mine, other)
+def joint_similarity(first: Bags, second: Bags) -> float:
+    """Jaccard similarity of prompt and response together; an n-gram counts in its own part only."""
+    bags = (np.concatenate([bags.bag(0), bags.bag(1) ^ _PART_TAG]) for bags in (first, second))
+    return jaccard(*bags)
 
 
 def find_exact_duplicates(exact_keys: UInts, *, order: Ints) -> list[Duplicate]:
@@ -240,65 +238,14 @@ def find_near_duplicates(
     for place in sorted(buckets):
         candidates = sorted({each for kept in buckets[place] for each in kept[:_MAX_COMPARED]})
         index = int(order[place])
-        best = _best(index, [int(order[each]) for each in candidates], compare.samples)
+        pairs = [
+            Duplicate(index, original, compare.samples(original, index, threshold=threshold))
+            for original in map(int, order[candidates])
+        ]
+        best = max(pairs, key=lambda pair: pair.similarity, default=None)
         if best and best.similarity >= threshold:
             found.append(best)
         else:
             for kept in buckets[place]:
                 kept.append(place)
     return found
-
-
-def _best(
-    index: int, candidates: list[int], similarity: Callable[[int, int], float]
-) -> Duplicate | None:
-    pairs = [Duplicate(index, other, similarity(other, index)) for other in candidates]
-    return max(pairs, key=lambda pair: pair.similarity, default=None)
-
-
-def find_clusters(
-    sketches: Sketches, *, order: Ints, compare: Comparison, threshold: float
-) -> Ints:
-    """Cluster of each sample in ``order``, as the place of its first member.
-
-    Samples whose prompts are alike belong together, whatever their responses. The most similar
-    pairs join first, and no cluster grows beyond 1 % of the samples (or 50, if that is more), so
-    that a chain of templated prompts cannot swallow a dataset.
-    """
-    pairs: set[tuple[int, int]] = set()
-    salts = sketches.prompt_numbers[order]
-    for keys in band_keys(sketches.prompts[order], salts=salts, threshold=threshold):
-        for members in shared_buckets(keys):
-            pairs.update(_neighbours(members))
-    similar = [
-        (-similarity, first, second)
-        for first, second in sorted(pairs)
-        if (similarity := compare.prompts(int(order[first]), int(order[second]))) >= threshold
-    ]
-    cap = max(_MIN_CLUSTER_CAP, int(_MAX_CLUSTER_SHARE * len(order)))
-    return _join(sorted(similar), num_samples=len(order), cap=cap)
-
-
-def _neighbours(members: Ints) -> Iterable[tuple[int, int]]:
-    for place, member in enumerate(members):
-        for other in {0, *range(max(0, place - _MAX_NEIGHBOURS), place)} - {place}:
-            yield int(members[other]), int(member)
-
-
-def _join(pairs: list[tuple[float, int, int]], *, num_samples: int, cap: int) -> Ints:
-    """Union-find in the given order of pairs; a union beyond ``cap`` members is left out."""
-    root = list(range(num_samples))
-    size = [1] * num_samples
-
-    def find(place: int) -> int:
-        while root[place] != place:
-            root[place] = root[root[place]]
-            place = root[place]
-        return place
-
-    for _, first, second in pairs:
-        low, high = sorted((find(first), find(second)))
-        if low != high and size[low] + size[high] <= cap:
-            root[high] = low
-            size[low] += size[high]
-    return np.array([find(place) for place in range(num_samples)], dtype=np.int64)

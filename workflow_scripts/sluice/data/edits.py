@@ -29,7 +29,7 @@ def is_light_edit(text: str, original: str, *, boilerplate: Boilerplate) -> bool
     matcher = SequenceMatcher(None, text, original, autojunk=False)
     changes = [change for change in matcher.get_opcodes() if change[0] != "equal"]
     sizes = [max(end - start, stop - begin) for _, start, end, begin, stop in changes]
-    if max(sizes) > _MAX_CHANGE or sum(sizes) > max(1, _MAX_CHANGED_SHARE * len(original)):
+    if max(sizes) > _MAX_CHANGE or sum(sizes) > _MAX_CHANGED_SHARE * len(original):
         return False
     places = encode(list(text)).starts
     codes = encode([text])
