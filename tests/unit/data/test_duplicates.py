@@ -233,3 +233,16 @@ def test_real_alpaca_rows_lose_only_repetitions(tmp_path, shared_data):
     _, rejected, _ = clean(tmp_path, samples)
     # The file repeats 14 rows letter by letter and none in another form.
     assert len(rejected) == len(texts) - len(set(texts)) == 14
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_kept"),
+    [
+        pytest.param("What is 41 - 15?", "What is 41 + 15?", True, id="short"),
+        pytest.param(f"{RIVER} -3", f"{RIVER} 3", False, id="a lost sign in a long text"),
+        pytest.param(f"{RIVER} +3 +4", f"{RIVER} -3 -4", True, id="many signs"),
+    ],
+)
+def test_signs_count_like_numbers_but_for_an_edit_in_a_long_text(tmp_path, first, second, is_kept):
+    samples = [make_sample(1, first, HARBOUR), make_sample(2, second, HARBOUR)]
+    assert ("t_2" in clean(tmp_path, samples)[0]) == is_kept

@@ -2,11 +2,12 @@
 
 Two samples are near duplicates where they are similar as a whole and so are, each by itself, their
 prompts and their responses: the same prompt with another answer is no copy. They also have the same
-numbers and signs in the same order, and still agree by half when `Boilerplate` is taken away, or
-differ by light edits only: "what is 17 + 25?" and "what is 17 + 26?", or two lists in one template,
-are never taken for copies.
+numbers in the same order and the same signs, and still agree by half when `Boilerplate` is taken
+away, or differ by light edits only: "what is 17 + 25?" and "what is 17 + 26?", or two lists in one
+template, are never taken for copies.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,8 +35,9 @@ from sluice.seeds import derive_seed
 MIN_OWN_SIMILARITY = 0.5
 # Three edits in sixty characters leave so much similarity of 5-grams.
 MIN_EDITED_SIMILARITY = 0.5
-# In a longer question a lost or changed sign may be an edit; in "41 - 15" it asks something else.
+# In a longer text one lost or changed sign may be an edit; in "41 - 15" it asks something else.
 _MIN_CHARS_BEYOND_SIGNS = 40
+_MAX_SIGNS_CHANGED = 2
 # A sample is compared with so many kept ones of a bucket at most: templates fill buckets with
 # samples that are none of them copies.
 _MAX_COMPARED = 64
@@ -57,6 +59,11 @@ class Texts:
     def parts(self) -> tuple[str, str]:
         """Prompt and response."""
         return self.prompt, self.response
+
+    @property
+    def facts(self) -> tuple[str, str]:
+        """Numbers and signs of prompt and response."""
+        return self.prompt_facts, self.response_facts
 
 
 def texts_of(sample: Sample) -> Texts:
@@ -84,7 +91,7 @@ class Sketches:
     prompts: MinHashes
     responses: MinHashes
     prompt_numbers: UInts
-    all_facts: UInts
+    all_numbers: UInts
 
     @classmethod
     def join(cls, parts: Sequence["Sketches"], *, num_permutations: int) -> "Sketches":
@@ -95,7 +102,7 @@ class Sketches:
             np.concatenate([no_minima, *(part.prompts for part in parts)]),
             np.concatenate([no_minima, *(part.responses for part in parts)]),
             np.concatenate([no_facts, *(part.prompt_numbers for part in parts)]),
-            np.concatenate([no_facts, *(part.all_facts for part in parts)]),
+            np.concatenate([no_facts, *(part.all_numbers for part in parts)]),
         )
 
 
@@ -106,12 +113,12 @@ def sketch(samples: Sequence[Texts], *, ngram: int, num_permutations: int) -> Sk
     tagged = Bags(bags.elements ^ (part_of.astype(np.uint64) * _PART_TAG), bags.starts)
     minima = min_hashes(tagged, num_permutations=num_permutations)
     prompt_numbers = [derive_seed(0, numbers(texts.prompt_facts)) for texts in samples]
-    all_facts = [derive_seed(0, texts.prompt_facts, texts.response_facts) for texts in samples]
+    all_numbers = [derive_seed(0, *map(numbers, texts.facts)) for texts in samples]
     return Sketches(
         minima[0::2],
         minima[1::2],
         np.array(prompt_numbers, dtype=np.uint64),
-        np.array(all_facts, dtype=np.uint64),
+        np.array(all_numbers, dtype=np.uint64),
     )
 
 
@@ -152,7 +159,8 @@ class Comparison:
         """
         mine, theirs = self.bags(original), self.bags(other)
         similarity = joint_similarity(mine[0], theirs[0])
-        if similarity < threshold:
+        texts = self.texts(original), self.texts(other)
+        if similarity < threshold or not all(says_the_same(*texts, part=part) for part in (0, 1)):
             return 0.0
         alike = [jaccard(mine[0].bag(part), theirs[0].bag(part)) for part in (0, 1)]
         edited = [self._is_light_edit(original, other, part=part) for part in (0, 1)]
@@ -178,8 +186,7 @@ class Comparison:
         characters touch most n-grams.
         """
         texts = self.texts(index)
-        is_short = len(question.prompt) < _MIN_CHARS_BEYOND_SIGNS
-        if is_short and texts.prompt_facts != question.prompt_facts:
+        if not says_the_same(texts, question, part=0):
             return 0.0
         mine, theirs = self.bags(index), self.bags_of_parts((question.prompt,))
         similarity = jaccard(mine[0].bag(0), theirs[0].bag(0))
@@ -199,6 +206,17 @@ class Comparison:
             self.texts(original).parts[part],
             boilerplate=self.boilerplate,
         )
+
+
+def says_the_same(first: Texts, second: Texts, *, part: int) -> bool:
+    """Whether two parts have the same numbers and signs; in a long text one sign may be edited."""
+    mine, other = first.facts[part], second.facts[part]
+    if mine == other or numbers(mine) != numbers(other):
+        return mine == other
+    signs, other_signs = Counter(mine.split()), Counter(other.split())
+    num_changed = (signs - other_signs).total() + (other_signs - signs).total()
+    is_long = len(second.parts[part]) >= _MIN_CHARS_BEYOND_SIGNS
+    return is_long and num_changed <= _MAX_SIGNS_CHANGED
 
 
 def joint_similarity(first: Bags, second: Bags) -> float:
@@ -229,7 +247,7 @@ def find_near_duplicates(
     """
     minima = np.minimum(sketches.prompts[order], sketches.responses[order])
     buckets: dict[int, list[list[int]]] = {}
-    for keys in band_keys(minima, salts=sketches.all_facts[order], threshold=threshold):
+    for keys in band_keys(minima, salts=sketches.all_numbers[order], threshold=threshold):
         for members in shared_buckets(keys):
             kept: list[int] = []
             for place in members:
