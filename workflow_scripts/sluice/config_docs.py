@@ -24,33 +24,37 @@ def json_schema() -> str:
 def config_reference() -> str:
     """docs/config.md: one table per section, in the order of config.yaml."""
     schema = Config.model_json_schema()
-    parts = [_HEAD, "## Top level\n\n" + _table(_scalars(schema), rules_of=lambda name: "")]
-    for name, entry in schema["properties"].items():
-        section = _section(entry, schema["$defs"])
-        if section is None:
-            continue
-        heading = f"## `{name}`" + (
-            " (one entry per name)" if "additionalProperties" in entry else ""
-        )
-        text = f"{heading}\n\n{entry.get('description', '')}\n\n"
-        parts.append(text + _table(section["properties"], rules_of=_rules_of))
+    sections = {name: _section(entry, schema) for name, entry in schema["properties"].items()}
+    top = {name: schema["properties"][name] for name, fields in sections.items() if fields is None}
+    parts = [_HEAD, "## Top level\n\n" + _table(top)]
+    for name, fields in sections.items():
+        if fields is not None:
+            parts.append(_chapter(name, schema["properties"][name], fields))
     return "\n".join(parts)
 
 
-def _scalars(schema: dict[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = schema["properties"]
-    return {
-        name: entry for name, entry in fields.items() if _section(entry, schema["$defs"]) is None
-    }
+def _chapter(name: str, entry: dict[str, Any], fields: dict[str, Any]) -> str:
+    is_registry = entry.get("type") == "object"
+    note = " One entry per name." if is_registry else ""
+    in_rule_order = dict(sorted(fields.items(), key=lambda item: _first_rule(item[0])))
+    return f"## `{name}`\n\n{entry['description']}{note}\n\n{_table(in_rule_order)}"
 
 
-def _section(entry: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any] | None:
-    """The section that an entry refers to, itself or through its values; None for a plain value."""
-    target = entry.get("additionalProperties", entry)
-    if "patternProperties" in entry:
-        target = next(iter(entry["patternProperties"].values()))
-    reference = target.get("$ref") if isinstance(target, dict) else None
-    return definitions[reference.rsplit("/", 1)[1]] if reference else None
+def _section(entry: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The fields of the model that an entry (or each of its values) holds; None for a value."""
+    patterns = list(entry.get("patternProperties", {}).values())
+    holder = next(iter(patterns), entry.get("additionalProperties", entry))
+    reference = holder.get("$ref") if isinstance(holder, dict) else None
+    if reference is None:
+        return None
+    fields: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[1]]["properties"]
+    return fields
+
+
+def _first_rule(name: str) -> int:
+    """Where in the workflow a field is first read; fields that no script reads come first."""
+    readers = [name in model.model_fields for model in RULE_SETTINGS.values()]
+    return readers.index(True) if any(readers) else -1
 
 
 def _rules_of(name: str) -> str:
@@ -59,12 +63,12 @@ def _rules_of(name: str) -> str:
     return ", ".join(f"`{rule}`" for rule in rules)
 
 
-def _table(fields: dict[str, Any], *, rules_of: Any) -> str:
+def _table(fields: dict[str, Any]) -> str:
     lines = ["| key | legal values | default | meaning | read by |", "|---|---|---|---|---|"]
     for name, entry in fields.items():
         meaning = " ".join(entry.get("description", "").split())
         default = "required" if "default" not in entry else f"`{_shown(entry['default'])}`"
-        row = (f"`{name}`", _legal(entry), default, meaning, rules_of(name))
+        row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines) + "\n"
 
