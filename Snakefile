@@ -13,6 +13,7 @@ configfile: "config.yaml"
 
 include: "rules/common.smk"
 include: "rules/data.smk"
+include: "rules/overlap.smk"
 include: "rules/tokenizer.smk"
 include: "rules/base.smk"
 include: "rules/gate.smk"

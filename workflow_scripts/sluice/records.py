@@ -71,19 +71,43 @@ def read_samples(path: Path) -> Iterator[Sample]:
     """
     try:
         for number, line in iterate_lines(path):
-            try:
-                yield Sample.model_validate_json(line)
-            except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                field = ".".join(str(part) for part in first["loc"]) or "line"
-                raise DataError(
-                    f"line {number:,} is not a canonical sample: {field}: {first['msg']}",
-                    where=str(path),
-                    expected='{"messages": [{"role", "content"}, ...], "dataset": str, "id": str}',
-                    hint="convert the file first: workflow_scripts/convert_dataset.py --help",
-                ) from None
+            yield _parse_sample(line, number=number, path=path)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
+
+
+def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
+    """Like `read_samples`, with the byte offset of each line, for `read_sample_at`."""
+    offset = 0
+    try:
+        with open(path, "rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                if line.strip():
+                    yield offset, _parse_sample(line, number=number, path=path)
+                offset += len(line)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+
+
+def read_sample_at(path: Path, offset: int) -> Sample:
+    """The sample whose line begins at a byte offset from `locate_samples`."""
+    with open(path, "rb") as stream:
+        stream.seek(offset)
+        return Sample.model_validate_json(stream.readline())
+
+
+def _parse_sample(line: bytes, *, number: int, path: Path) -> Sample:
+    try:
+        return Sample.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "line"
+        raise DataError(
+            f"line {number:,} is not a canonical sample: {field}: {first['msg']}",
+            where=str(path),
+            expected='{"messages": [{"role", "content"}, ...], "dataset": str, "id": str}',
+            hint="convert the file first: workflow_scripts/convert_dataset.py --help",
+        ) from None
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.settings.base import Settings
+from sluice.settings.base import Seeded, Settings
 
 SourceFormat = Literal[
     "auto",
@@ -70,15 +70,27 @@ class DropOverlap(Settings):
     """Characters in an n-gram for near duplicates."""
     num_permutations: Annotated[int, Field(ge=16)] = 128
     """MinHash permutations; more are more exact and slower."""
+    cluster_threshold: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Jaccard similarity of prompts from which two samples are split to the same side."""
+    boilerplate_share: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Runs of eight characters in more than this share of the samples (and in more than ten) are
+    templates or set phrases: agreement in them alone is no overlap."""
     overlap_ngram: Annotated[int, Field(ge=5)] = 30
-    """Characters a sample may share in a row with an evaluation text before it is dropped."""
+    """A sample that shares so many letters and digits in a row with an evaluation question is
+    dropped; a Chinese, Japanese or Korean character counts as three."""
+    evaluation_texts: tuple[str, ...] = ()
+    """JSONL or text files of evaluation sets; samples that share text with them are dropped."""
 
 
-class SplitDataset(Settings):
-    """Stratified train and test, whole near-duplicate clusters on one side."""
+class SplitRatio(Settings):
+    """How much is held back for testing."""
 
     test_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the samples that goes to test; 0 keeps all for training."""
+
+
+class SplitDataset(SplitRatio, Seeded):
+    """Stratified train and test, whole near-duplicate clusters on one side."""
 
 
 class MaxTokens(Settings):
@@ -95,8 +107,5 @@ class TokenLimit(MaxTokens):
     """A sample without a response token after the cut stops the run, or is dropped and counted."""
 
 
-class DataSettings(MakeDemoData, ConvertDataset, DropOverlap, SplitDataset, TokenLimit):
+class DataSettings(MakeDemoData, ConvertDataset, DropOverlap, SplitRatio, TokenLimit):
     """The ``data:`` section."""
-
-    evaluation_texts: tuple[str, ...] = ()
-    """JSONL or text files of evaluation sets; samples that share their text are dropped."""
