@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sluice.settings.base import Settings
+from sluice.settings.base import Seeded
 
 
-class TrainBaseModel(Settings):
+class TrainBaseModel(Seeded):
     """Shape and training budget of the built-in model."""
 
     hidden_size: Annotated[int, Field(ge=16)] = 128
@@ -25,7 +25,13 @@ class TrainBaseModel(Settings):
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Samples a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    """Peak learning rate of AdamW."""
+    """Peak learning rate of AdamW; it falls to 0 along a cosine."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Decay of the weight matrices."""
+    warm_up_steps: Annotated[int, Field(ge=0)] = 30
+    """Steps over which the learning rate rises from 0."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 150
+    """Steps between two notes of the progress, from which an interrupted run goes on."""
 
 
 class BaseSettings(TrainBaseModel):

@@ -1,0 +1,205 @@
+"""Datasets of the built-in world: distinct prompts, flaws spread evenly, everything by name.
+
+Each draft derives its seed from its set's name and its number, so that no set depends on another's
+size; the only thing that sets share is which prompts are taken.
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sluice.data.demo.cases import CaseWorld
+from sluice.data.demo.flaws import FLAWS, Material, spoil
+from sluice.data.demo.problems import LANGUAGES, Problem, Solution, World, answer_parts
+from sluice.records import Message, Sample
+from sluice.seeds import derive_seed
+
+_NGRAM = 5
+_LARGEST_JACCARD = 0.7
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A sample before it is decided whether, and how, it is spoilt."""
+
+    prompt: str
+    kind: str
+    language: str
+    material: Material
+    reference_answer: str
+    has_slip: bool
+
+
+@dataclass(frozen=True)
+class MadeSample:
+    """A sample and the truth about it; ``flaw`` is None for a clean one."""
+
+    sample: Sample
+    flaw: str | None
+    has_slip: bool
+
+
+class PromptBook:
+    """The prompts that are taken, over all sets, so that none occurs twice."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def take(self, prompt: str) -> bool:
+        """Whether the prompt was free; it no longer is."""
+        is_free = prompt not in self._taken
+        self._taken.add(prompt)
+        return is_free
+
+
+class NearDuplicates:
+    """Texts seen so far, to tell whether a new one nearly repeats one with the same numbers."""
+
+    def __init__(self) -> None:
+        self._by_numbers: dict[tuple[str, ...], list[frozenset[str]]] = defaultdict(list)
+
+    def add(self, text: str) -> bool:
+        """Whether the text is new (Jaccard of character 5-grams under 0.7); if so, it is kept."""
+        grams = frozenset(text[at : at + _NGRAM] for at in range(max(1, len(text) - _NGRAM + 1)))
+        seen = self._by_numbers[tuple(re.findall(r"\d+", text))]
+        is_new = all(len(grams & other) < _LARGEST_JACCARD * len(grams | other) for other in seen)
+        if is_new:
+            seen.append(grams)
+        return is_new
+
+
+def make_samples(
+    world: World,
+    *,
+    name: str,
+    number: int,
+    flawed_share: float,
+    seed: int,
+    prompts: PromptBook,
+    slip_share: float = 0.0,
+    avoids_near_duplicates: bool = True,
+) -> list[MadeSample]:
+    """One set of samples, ids ``<name>_<n>``.
+
+    Args:
+        world: what problems are drawn from.
+        name: the dataset's name, which every seed is derived from.
+        number: how many samples.
+        flawed_share: share of flawed samples, spread evenly over `FLAWS`.
+        seed: the config's seed.
+        prompts: prompts taken by other sets; this set's are added.
+        slip_share: share of the cases whose total is 1 to 5 months off.
+        avoids_near_duplicates: also keep the texts apart by 5-gram Jaccard.
+    """
+    drafts = _distinct_drafts(
+        world,
+        name=name,
+        number=number,
+        seed=seed,
+        prompts=prompts,
+        slip_share=slip_share,
+        near_duplicates=NearDuplicates() if avoids_near_duplicates else None,
+    )
+    flaws = _spread_flaws(number, flawed_share=flawed_share, seed=derive_seed(seed, name, "flaws"))
+    return [
+        _finish(draft, flaw, name=name, index=index, seed=seed, drafts=drafts)
+        for index, (draft, flaw) in enumerate(zip(drafts, flaws, strict=True))
+    ]
+
+
+def _distinct_drafts(
+    world: World,
+    *,
+    name: str,
+    number: int,
+    seed: int,
+    prompts: PromptBook,
+    slip_share: float,
+    near_duplicates: NearDuplicates | None,
+) -> list[Draft]:
+    drafts: list[Draft] = []
+    attempt = 0
+    while len(drafts) < number:
+        rng = random.Random(derive_seed(seed, name, attempt))
+        attempt += 1
+        assert attempt < 20 * number + 1000, f"{name} runs out of distinct prompts"
+        draft = _draw(world, index=len(drafts), rng=rng, slip_share=slip_share)
+        text = draft.prompt + "\n" + draft.material.answer
+        if prompts.take(draft.prompt) and (near_duplicates is None or near_duplicates.add(text)):
+            drafts.append(draft)
+    return drafts
+
+
+def _draw(world: World, *, index: int, rng: random.Random, slip_share: float) -> Draft:
+    kind = world.kinds[index // len(LANGUAGES) % len(world.kinds)]
+    language = LANGUAGES[index % len(LANGUAGES)]
+    problem = world.draw(kind, rng)
+    reference = world.phrases.render(problem.solution.conclusion, language=language)
+    has_slip = isinstance(world, CaseWorld) and rng.random() < slip_share
+    if has_slip and isinstance(world, CaseWorld):
+        problem = world.with_slip(problem, rng)
+    return Draft(
+        prompt=world.phrases.render(problem.question, language=language, rng=rng),
+        kind=kind,
+        language=language,
+        material=_material(world, problem, other=world.draw(kind, rng), language=language),
+        reference_answer=reference,
+        has_slip=has_slip,
+    )
+
+
+def _material(world: World, problem: Problem, *, other: Problem, language: str) -> Material:
+    def parts(solution: Solution, in_language: str = language) -> tuple[str, str]:
+        return answer_parts(problem, solution, phrases=world.phrases, language=in_language)
+
+    explanation, conclusion = parts(problem.solution)
+    foreign = next(each for each in LANGUAGES if each != language)
+    return Material(
+        explanation=explanation,
+        conclusion=conclusion,
+        wrong="".join(parts(problem.wrong)),
+        foreign="".join(parts(problem.solution, foreign)),
+        other_explanation=parts(other.solution)[0],
+    )
+
+
+def _spread_flaws(number: int, *, flawed_share: float, seed: int) -> list[str | None]:
+    """As many flaws as the share says, each kind as often as the others (to one), shuffled."""
+    num_flawed = round(number * flawed_share)
+    kinds = list(FLAWS)
+    flaws: list[str | None] = [kinds[index % len(kinds)] for index in range(num_flawed)]
+    flaws += [None] * (number - num_flawed)
+    random.Random(seed).shuffle(flaws)
+    return flaws
+
+
+def _finish(
+    draft: Draft, flaw: str | None, *, name: str, index: int, seed: int, drafts: list[Draft]
+) -> MadeSample:
+    rng = random.Random(derive_seed(seed, name, "finish", index))
+    answer = draft.material.answer
+    if flaw:
+        another = _answer_of_another(draft, drafts, rng)
+        answer = spoil(replace(draft.material, another=another), flaw, rng)
+    sample = Sample(
+        messages=(
+            Message(role="user", content=draft.prompt),
+            Message(role="assistant", content=answer),
+        ),
+        dataset=name,
+        id=f"{name}_{index}",
+        group=f"{draft.kind}_{draft.language}",
+        reference={"answer": draft.reference_answer},
+    )
+    return MadeSample(sample, flaw, draft.has_slip)
+
+
+def _answer_of_another(draft: Draft, drafts: list[Draft], rng: random.Random) -> str:
+    others: Iterator[Draft] = iter(rng.sample(drafts, min(len(drafts), 100)))
+    return next(
+        other.material.answer
+        for other in others
+        if other.language == draft.language and other.material.answer != draft.material.answer
+    )
