@@ -25,7 +25,7 @@ class MakeDemoData(Seeded):
     """Samples in each of the three built-in datasets."""
     flawed_share: Annotated[float, Field(ge=0, le=1)] = 0.45
     """Share of a built-in dataset's samples that carry one of the seven flaws."""
-    num_corpus_samples: Annotated[int, Field(ge=20)] = 24000
+    num_corpus_samples: Annotated[int, Field(ge=20)] = 18000
     """Samples in the corpus from which the built-in base model learns."""
     corpus_flawed_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of flawed samples in that corpus."""

@@ -8,7 +8,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sluice.data.demo.cases import CaseWorld
 from sluice.data.demo.flaws import FLAWS, Material, spoil
@@ -27,9 +27,16 @@ class Draft:
     prompt: str
     kind: str
     language: str
-    material: Material
+    problem: Problem
+    explanation: str
+    conclusion: str
     reference_answer: str
     has_slip: bool
+
+    @property
+    def answer(self) -> str:
+        """The answer that is not spoilt."""
+        return self.explanation + self.conclusion
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def make_samples(
     )
     flaws = _spread_flaws(number, flawed_share=flawed_share, seed=derive_seed(seed, name, "flaws"))
     return [
-        _finish(draft, flaw, name=name, index=index, seed=seed, drafts=drafts)
+        _finish(world, draft, flaw, name=name, index=index, seed=seed, drafts=drafts)
         for index, (draft, flaw) in enumerate(zip(drafts, flaws, strict=True))
     ]
 
@@ -126,7 +133,7 @@ def _distinct_drafts(
         attempt += 1
         assert attempt < 20 * number + 1000, f"{name} runs out of distinct prompts"
         draft = _draw(world, index=len(drafts), rng=rng, slip_share=slip_share)
-        text = draft.prompt + "\n" + draft.material.answer
+        text = draft.prompt + "\n" + draft.answer
         if prompts.take(draft.prompt) and (near_duplicates is None or near_duplicates.add(text)):
             drafts.append(draft)
     return drafts
@@ -140,29 +147,45 @@ def _draw(world: World, *, index: int, rng: random.Random, slip_share: float) ->
     has_slip = isinstance(world, CaseWorld) and rng.random() < slip_share
     if has_slip and isinstance(world, CaseWorld):
         problem = world.with_slip(problem, rng)
+    explanation, conclusion = answer_parts(
+        problem, problem.solution, phrases=world.phrases, language=language
+    )
     return Draft(
         prompt=world.phrases.render(problem.question, language=language, rng=rng),
         kind=kind,
         language=language,
-        material=_material(world, problem, other=world.draw(kind, rng), language=language),
+        problem=problem,
+        explanation=explanation,
+        conclusion=conclusion,
         reference_answer=reference,
         has_slip=has_slip,
     )
 
 
-def _material(world: World, problem: Problem, *, other: Problem, language: str) -> Material:
-    def parts(solution: Solution, in_language: str = language) -> tuple[str, str]:
-        return answer_parts(problem, solution, phrases=world.phrases, language=in_language)
+def _material(world: World, draft: Draft, *, drafts: list[Draft], rng: random.Random) -> Material:
+    """What a flawed answer to the draft's prompt can be made of."""
 
-    explanation, conclusion = parts(problem.solution)
-    foreign = next(each for each in LANGUAGES if each != language)
+    def text(problem: Problem, solution: Solution, language: str) -> tuple[str, str]:
+        return answer_parts(problem, solution, phrases=world.phrases, language=language)
+
+    foreign = next(each for each in LANGUAGES if each != draft.language)
+    other = _another_problem(world, draft, rng)
     return Material(
-        explanation=explanation,
-        conclusion=conclusion,
-        wrong="".join(parts(problem.wrong)),
-        foreign="".join(parts(problem.solution, foreign)),
-        other_explanation=parts(other.solution)[0],
+        explanation=draft.explanation,
+        conclusion=draft.conclusion,
+        wrong="".join(text(draft.problem, draft.problem.wrong, draft.language)),
+        foreign="".join(text(draft.problem, draft.problem.solution, foreign)),
+        other_explanation=text(other, other.solution, draft.language)[0],
+        another=_answer_of_another(draft, drafts, rng),
     )
+
+
+def _another_problem(world: World, draft: Draft, rng: random.Random) -> Problem:
+    """A problem of the same kind with another solution."""
+    while True:
+        other = world.draw(draft.kind, rng)
+        if other.solution.steps != draft.problem.solution.steps:
+            return other
 
 
 def _spread_flaws(number: int, *, flawed_share: float, seed: int) -> list[str | None]:
@@ -176,13 +199,19 @@ def _spread_flaws(number: int, *, flawed_share: float, seed: int) -> list[str | 
 
 
 def _finish(
-    draft: Draft, flaw: str | None, *, name: str, index: int, seed: int, drafts: list[Draft]
+    world: World,
+    draft: Draft,
+    flaw: str | None,
+    *,
+    name: str,
+    index: int,
+    seed: int,
+    drafts: list[Draft],
 ) -> MadeSample:
     rng = random.Random(derive_seed(seed, name, "finish", index))
-    answer = draft.material.answer
+    answer = draft.answer
     if flaw:
-        another = _answer_of_another(draft, drafts, rng)
-        answer = spoil(replace(draft.material, another=another), flaw, rng)
+        answer = spoil(_material(world, draft, drafts=drafts, rng=rng), flaw, rng)
     sample = Sample(
         messages=(
             Message(role="user", content=draft.prompt),
@@ -199,7 +228,7 @@ def _finish(
 def _answer_of_another(draft: Draft, drafts: list[Draft], rng: random.Random) -> str:
     others: Iterator[Draft] = iter(rng.sample(drafts, min(len(drafts), 100)))
     return next(
-        other.material.answer
+        other.answer
         for other in others
-        if other.language == draft.language and other.material.answer != draft.material.answer
+        if other.language == draft.language and other.answer != draft.answer
     )

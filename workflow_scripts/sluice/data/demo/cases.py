@@ -7,18 +7,15 @@ from typing import Any
 
 from sluice.data.demo.problems import Line, Phrases, Problem, Solution, joined
 
-_MARKS_PER_MONTH = 10
-
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a verdict depends on. ``slip`` is added to the total: an error in the sum."""
+    """What a verdict depends on."""
 
-    charge: Mapping[str, Any]
+    charge: Sequence[str]
+    base_months: int
     deed: Sequence[str]
-    loss_marks: int
     factors: tuple[Mapping[str, Any], ...]
-    slip: int = 0
 
 
 class CaseWorld:
@@ -35,10 +32,11 @@ class CaseWorld:
         self.phrases = Phrases(law["phrases"])
         self._charges = law["charges"]
         self._factors = law["factors"]
+        self._base_months = range(law["base_months"][0], law["base_months"][1] + 1)
         self._people = people
 
     def draw(self, kind: str, rng: random.Random) -> Problem:
-        """A case; its wrong solution names another charge, other factors and another loss."""
+        """A case; its wrong solution names another charge, another base and other factors."""
         facts, other = self._draw_facts(rng)
         question = self._ask(facts, other, rng)
         wrong = replace(other, deed=facts.deed)
@@ -56,33 +54,30 @@ class CaseWorld:
         return replace(problem, solution=Solution(steps, verdict))
 
     def _draw_facts(self, rng: random.Random) -> tuple[_Facts, _Facts]:
-        """The facts of a case, and others that differ from them in every respect."""
+        """The facts of a case, and others that differ in charge, base and factors."""
         charge, other_charge = rng.sample(self._charges, 2)
-        loss, other_loss = (_MARKS_PER_MONTH * n for n in rng.sample(range(1, 10), 2))
-        factors = rng.sample(self._factors, rng.randint(2, 4))
-        number = rng.randint(1, 2)
-        facts = _Facts(charge, rng.choice(charge["deeds"]), loss, tuple(factors[number:]))
-        other = _Facts(other_charge, other_charge["deeds"][0], other_loss, tuple(factors[:number]))
+        base, other_base = rng.sample(self._base_months, 2)
+        irrelevant, *factors = rng.sample(self._factors, rng.randint(2, 3))
+        deed, other_deed = rng.choice(charge["deeds"]), rng.choice(other_charge["deeds"])
+        facts = _Facts(charge["name"], base, deed, tuple(factors))
+        other = _Facts(other_charge["name"], other_base, other_deed, (irrelevant,))
         return facts, other
 
     def _ask(self, facts: _Facts, other: _Facts, rng: random.Random) -> Line:
-        charges = [facts.charge, other.charge]
+        rules = [_rule(each.charge, str(each.base_months)) for each in (facts, other)]
         factors = [*facts.factors, *other.factors]
-        rng.shuffle(charges)
+        rng.shuffle(rules)
         rng.shuffle(factors)
-        rules = [_rule(charge["name"], str(charge["months"])) for charge in charges]
         rules += [_rule(factor["name"], f"{factor['months']:+d}") for factor in factors]
-        facts_told = tuple(
-            gap.join(factor["fact"][index] for factor in facts.factors)
-            for index, gap in enumerate((" ", ""))
-        )
         values = {
             "rules": joined(rules),
             "person": rng.choice(self._people),
             "age": rng.randint(18, 89),
             "deed": facts.deed,
-            "loss": facts.loss_marks,
-            "facts": facts_told,
+            "facts": tuple(
+                gap.join(factor["fact"][index] for factor in facts.factors)
+                for index, gap in enumerate((" ", ""))
+            ),
         }
         return Line("ask", values)
 
@@ -92,22 +87,16 @@ def _rule(name: Sequence[str], months: str) -> tuple[str, str]:
 
 
 def _judge(facts: _Facts) -> Solution:
-    of_loss = facts.loss_marks // _MARKS_PER_MONTH
-    terms = [of_loss, *(factor["months"] for factor in facts.factors)]
-    total = facts.charge["months"] + sum(terms)
-    base = {
-        "deed": facts.deed,
-        "charge": facts.charge["name"],
-        "months": facts.charge["months"],
-    }
-    summed = str(facts.charge["months"]) + "".join(f"{term:+d}" for term in terms)
+    months = [factor["months"] for factor in facts.factors]
+    total = facts.base_months + sum(months)
+    terms = str(facts.base_months) + "".join(f"{term:+d}" for term in months)
+    base = {"deed": facts.deed, "charge": facts.charge, "months": facts.base_months}
     steps = (
         Line("base", base),
-        Line("loss", {"loss": facts.loss_marks, "months": f"{of_loss:+d}"}),
         *(
             Line("factor", {"name": factor["name"], "months": f"{factor['months']:+d}"})
             for factor in facts.factors
         ),
-        Line("total", {"terms": summed, "total": total}),
+        Line("total", {"terms": terms, "total": total}),
     )
-    return Solution(steps, Line("verdict", {"charge": facts.charge["name"], "total": total}))
+    return Solution(steps, Line("verdict", {"charge": facts.charge, "total": total}))

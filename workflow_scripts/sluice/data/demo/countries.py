@@ -6,8 +6,8 @@ from typing import Any
 
 from sluice.data.demo.problems import Line, Phrases, Problem, Solution
 
-_NAMED = ("capital", "currency", "river", "mountain")
-ATTRIBUTES = (*_NAMED, "neighbour", "founded", "export", "flag")
+_NAMED = ("capital", "currency", "river")
+ATTRIBUTES = (*_NAMED, "neighbour", "founded", "export")
 
 Country = dict[str, Any]
 
@@ -16,12 +16,13 @@ def invent_countries(words: Mapping[str, Any], rng: random.Random) -> list[Count
     """Countries with their facts; no name is given twice.
 
     Args:
-        words: the content of countries.json: syllables, exports, colours, years.
+        words: the content of countries.json: syllables, exports, years.
         rng: decides every name and fact.
     """
     number = words["num_countries"]
     names = {part: _invent_names(words, part, number, rng) for part in ("country", *_NAMED)}
     years = rng.sample(range(*words["years"]), number)
+    exports = rng.sample(words["exports"], number)
     order = rng.sample(range(number), number)
     next_in_round = dict(zip(order, order[1:] + order[:1], strict=True))
     return [
@@ -30,8 +31,7 @@ def invent_countries(words: Mapping[str, Any], rng: random.Random) -> list[Count
             **{part: names[part][index] for part in _NAMED},
             "neighbour": names["country"][next_in_round[index]],
             "founded": years[index],
-            "export": rng.choice(words["exports"]),
-            "flag": rng.choice(words["colours"]),
+            "export": exports[index],
         }
         for index in range(number)
     ]

@@ -24,7 +24,7 @@ class Material:
     wrong: str
     foreign: str
     other_explanation: str
-    another: str = ""
+    another: str
 
     @property
     def answer(self) -> str:

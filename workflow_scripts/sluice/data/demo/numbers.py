@@ -17,7 +17,7 @@ class NumberWorld:
         words: the content of words.json: people, things, categories.
     """
 
-    kinds = ("add", "subtract", "multiply", "reverse", "odd_one_out", "count")
+    kinds = ("add", "subtract", "reverse", "odd_one_out")
 
     def __init__(self, phrases: Mapping[str, Any], words: Mapping[str, Any]) -> None:
         self.phrases = Phrases(phrases)
@@ -41,13 +41,6 @@ class NumberWorld:
         wrong_a = _other(a, rng)
         return self._arithmetic(
             "subtract", rng, (a, b), _subtract(a, b), _subtract(a, b, as_if=(wrong_a, b))
-        )
-
-    def _draw_multiply(self, rng: random.Random) -> Problem:
-        a, b = rng.randint(11, 69), rng.randint(2, 9)
-        wrong_a = _other(a, rng)
-        return self._arithmetic(
-            "multiply", rng, (a, b), _multiply(a, b), _multiply(a, b, as_if=(wrong_a, b))
         )
 
     def _arithmetic(
@@ -88,19 +81,6 @@ class NumberWorld:
             [wrong_odd, odd, words[1]], words[0], names=(other["name"], category["name"])
         )
         return Problem("odd_one_out", question, solution, wrong)
-
-    def _draw_count(self, rng: random.Random) -> Problem:
-        category, other = rng.sample(self._words["categories"], 2)
-        number = rng.randint(1, _LIST_LENGTH - 1)
-        counted = rng.sample(category["members"], number)
-        rest = rng.sample(other["members"], _LIST_LENGTH - number)
-        listed = [*counted, *rest]
-        rng.shuffle(listed)
-        order = [word for word in listed if word in counted]
-        question = Line("ask_count", {"category": category["name"], "words": joined(listed)})
-        solution = _count(order, name=category["name"])
-        wrong = _count([word for word in listed if word in rest], name=category["name"])
-        return Problem("count", question, solution, wrong)
 
 
 def _other(number: int, rng: random.Random) -> int:
@@ -144,19 +124,6 @@ def _subtract(a: int, b: int, *, as_if: tuple[int, int] | None = None) -> Soluti
     return Solution(steps, _answer(c - d))
 
 
-def _multiply(a: int, b: int, *, as_if: tuple[int, int] | None = None) -> Solution:
-    """Multiplies tens and ones apart; with ``as_if`` results are those of two other numbers."""
-    tens, ones = _split(a)
-    c, d = as_if or (a, b)
-    of_tens, of_ones = c // 10 * 10 * d, c % 10 * d
-    steps = (
-        _equation("times_tens", tens, b, of_tens),
-        _equation("times_ones", ones, b, of_ones),
-        _equation("sum_up", of_tens, of_ones, of_tens + of_ones),
-    )
-    return Solution(steps, _answer(of_tens + of_ones))
-
-
 def _split(number: int) -> tuple[int, int]:
     return number // 10 * 10, number % 10
 
@@ -174,15 +141,6 @@ def _odd_one_out(
     *,
     names: tuple[Sequence[str], Sequence[str]],
 ) -> Solution:
-    steps = [Line("is_member", {"word": word, "category": names[0]}) for word in words]
-    steps.append(Line("is_odd", {"word": odd, "category": names[1]}))
-    return Solution(tuple(steps), _answer(odd))
-
-
-def _count(words: Sequence[Sequence[str]], *, name: Sequence[str]) -> Solution:
-    steps = [
-        Line("is_counted", {"word": word, "number": number})
-        for number, word in enumerate(words, start=1)
-    ]
-    steps.append(Line("no_more", {"category": name}))
-    return Solution(tuple(steps), _answer(len(words)))
+    members = Line("are_members", {"words": joined(words), "category": names[0]})
+    exception = Line("is_odd", {"word": odd, "category": names[1]})
+    return Solution((members, exception), _answer(odd))
