@@ -22,8 +22,10 @@ from sluice.fingerprint import code_hash as code
 
 def checked_config():
     """The configuration as frozen settings; a wrong one ends the run with one message."""
+    # Snakemake lists the files of --configfile first, then the one that the Snakefile names.
+    files = [*workflow.configfiles[-1:], *workflow.configfiles[:-1]]
     try:
-        return load_config(config, files=[Path(file) for file in workflow.configfiles])
+        return load_config(config, files=[Path(file) for file in files])
     except ConfigError as error:
         sys.stderr.write(f"ConfigError: {error}\n")
         sys.exit(1)

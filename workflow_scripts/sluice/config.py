@@ -89,16 +89,18 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
 def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Config:
     """Checks the merged values of config.yaml and of every ``--configfile`` and ``--config``.
 
+    A file that names ``datasets`` names all of them: the built-in ones do not linger beside them.
+
     Args:
         values: what Snakemake merged; ``--config`` makes strings of nested values, which are read
             as numbers where a number is meant.
-        files: where they came from, so that an error can name the file.
+        files: where they came from, later ones winning, so that an error can name the file.
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range, or a name that no section
             defines.
     """
     try:
-        config = Config.model_validate(dict(values))
+        config = Config.model_validate(_with_own_datasets_only(values, files))
     except ValidationError as error:
         raise describe_validation_error(
             error, model=Config, where=lambda path: _file_of(path, files)
@@ -128,20 +130,41 @@ def _find_value(config: Config, name: str) -> Any:
     return getattr(holders[0], name)
 
 
+def _with_own_datasets_only(values: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+    """Undoes Snakemake's merge for ``datasets``: only the last file's, and the command line's."""
+    named = [set(_read_yaml(file).get("datasets") or {}) for file in files]
+    named = [names for names in named if names]
+    earlier: set[str] = set().union(*named[:-1]) - named[-1] if named else set()
+    datasets = values.get("datasets")
+    if not isinstance(datasets, Mapping):
+        return dict(values)
+    kept = {name: source for name, source in datasets.items() if name not in earlier}
+    return {**values, "datasets": kept}
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    return values if isinstance(values, dict) else {}
+
+
+def _count_word(first: object) -> str:
+    return "both" if first else "neither"
+
+
 def _check_names(config: Config, files: Sequence[Path]) -> None:
     if not config.datasets:
         raise ConfigError("no dataset is named", where=_file_of(("datasets",), files))
     for name, source in config.datasets.items():
         if (source.path is None) == (source.hub is None):
             raise ConfigError(
-                f"'datasets.{name}' has {'both' if source.path else 'neither'} 'path' and 'hub'",
+                f"'datasets.{name}' has {_count_word(source.path)} of 'path' and 'hub'",
                 where=_file_of(("datasets", name), files),
                 expected="exactly one of them",
             )
     for name, model in config.models.items():
         if (model.path is None) == (model.build is None):
             raise ConfigError(
-                f"'models.{name}' has {'both' if model.path else 'neither'} 'path' and 'build'",
+                f"'models.{name}' has {_count_word(model.path)} of 'path' and 'build'",
                 where=_file_of(("models", name), files),
                 expected="path: a hub id or folder; or build: base",
             )

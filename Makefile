@@ -1,0 +1,53 @@
+# make demo   build .venv, run the built-in workflow, print what came of it
+# make test   build .venv with the test tools, run every test
+# make lint   ruff, mypy --strict, snakefmt, snakemake --lint
+# make docs   write docs/config.md and config.schema.json anew from the settings models
+#
+# Nothing else is needed. After `make demo`, everything is plain `.venv/bin/snakemake`.
+
+PYTHON ?= python3.11
+# The build of torch is the machine's own choice. For a CPU-only build from PyTorch's own index:
+# make demo TORCH='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'
+TORCH ?= torch==2.13.0
+UV := uv==0.13.9
+CORES ?= all
+BIN := .venv/bin
+
+.PHONY: demo test lint docs format clean
+
+demo: .venv/installed
+	$(BIN)/snakemake --cores $(CORES) results/selected_data.jsonl results/report/summary.txt
+	@cat results/report/summary.txt
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+docs: .venv/installed
+	$(BIN)/python workflow_scripts/write_config_reference.py
+
+clean:
+	rm -rf results logs .snakemake
+
+.venv/installed: requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on the PATH. Hint: install Python 3.11, or make demo PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-compile $(TORCH)
+	$(BIN)/pip install --quiet --no-compile $(UV)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,110 @@
+"""The response mask covers the assistant's words and its end-of-turn token, and nothing else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_models import CHATML, HEADERS, THINKING, byte_tokenizer
+
+from sluice.chat import encode_samples, load_tokenizer
+from sluice.errors import ModelError
+from sluice.records import Message, Sample
+
+
+def sample(*turns: tuple[str, str]) -> Sample:
+    messages = tuple(Message(role=role, content=content) for role, content in turns)
+    return Sample(messages=messages, dataset="d", id="d_0")
+
+
+def supervised(tokenizer, row: Sample, **limits) -> str:
+    (encoded,) = encode_samples(tokenizer, [row], **limits)
+    kept = [i for i, used in zip(encoded.input_ids, encoded.is_response, strict=True) if used]
+    return tokenizer.decode(kept)
+
+
+TWO_TURNS = sample(
+    ("system", "Be kind."),
+    ("user", "Hi"),
+    ("assistant", "Hello."),
+    ("user", "2?"),
+    ("assistant", "2."),
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "eos", "expected"),
+    [
+        (CHATML, "<|im_end|>", "Hello.<|im_end|>2.<|im_end|>"),
+        (THINKING, "<|im_end|>", "Hello.<|im_end|>2.<|im_end|>"),
+        (HEADERS, "<|eot_id|>", "Hello.<|eot_id|>2.<|eot_id|>"),
+        (CHATML, "<|endoftext|>", "Hello.<|im_end|>2.<|im_end|>"),
+    ],
+    ids=["marked", "thinking", "headers", "other eos"],
+)
+def test_mask_covers_each_answer_and_its_end_of_turn(template, eos, expected):
+    assert supervised(byte_tokenizer(template, eos=eos), TWO_TURNS) == expected
+
+
+def test_mask_equals_the_templates_own_generation_marks():
+    tokenizer = byte_tokenizer(CHATML)
+    messages = [message.model_dump() for message in TWO_TURNS.messages]
+    own = tokenizer.apply_chat_template(
+        messages, return_dict=True, return_assistant_tokens_mask=True
+    )
+    (ours,) = encode_samples(tokenizer, [TWO_TURNS])
+    assert ours.input_ids == own["input_ids"]
+    assert [int(used) for used in ours.is_response] == own["assistant_masks"]
+
+
+def test_written_thoughts_are_supervised_where_the_template_rewrites_them():
+    row = sample(("user", "2+2?"), ("assistant", "<think>easy</think>4"))
+    expected = "<think>\neasy\n</think>\n\n4<|im_end|>"
+    assert supervised(byte_tokenizer(THINKING), row) == expected
+
+
+def test_content_that_the_template_strips_is_found():
+    row = sample(("user", " q "), ("assistant", "  answer \n"))
+    assert supervised(byte_tokenizer(HEADERS, eos="<|eot_id|>"), row) == "answer<|eot_id|>"
+
+
+def test_cut_is_from_the_right():
+    (whole,) = encode_samples(byte_tokenizer(), [TWO_TURNS])
+    (cut,) = encode_samples(byte_tokenizer(), [TWO_TURNS], max_tokens=20)
+    assert cut.input_ids == whole.input_ids[:20]
+    assert cut.is_response == whole.is_response[:20]
+
+
+def test_sample_without_an_answer_has_an_empty_mask():
+    (encoded,) = encode_samples(byte_tokenizer(), [sample(("user", "anyone?"))])
+    assert not any(encoded.is_response)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs", "Co"]), max_size=30))
+def test_any_text_is_supervised_whole(content):
+    assert supervised(TOKENIZER, sample(("user", content), ("assistant", content))) == (
+        content + "<|im_end|>"
+    )
+
+
+TOKENIZER = byte_tokenizer()
+
+
+def test_template_that_rewrites_an_answer_is_refused():
+    shouting = CHATML.replace(
+        "m.content + '<|im_end|>' }}{% endgen", "m.content | upper }}{% endgen"
+    )
+    row = sample(("user", "a"), ("assistant", "b"))
+    with pytest.raises(ModelError, match="changes message 1 of sample 'd_0'"):
+        encode_samples(byte_tokenizer(shouting), [row])
+
+
+def test_tokenizer_without_chat_template_is_refused(tmp_path):
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="has no chat template"):
+        load_tokenizer(tmp_path)
+
+
+def test_folder_without_tokenizer_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="no tokenizer could be loaded"):
+        load_tokenizer(tmp_path)

@@ -1,0 +1,27 @@
+"""The generated reference and schema say what the settings models say."""
+
+import pytest
+from support import ROOT
+
+from sluice.config_docs import config_reference, json_schema
+
+HINT = "they differ from the settings models; run `make docs`"
+
+
+def test_config_reference_is_up_to_date():
+    assert (ROOT / "docs/config.md").read_text() == config_reference(), HINT
+
+
+def test_config_schema_is_up_to_date():
+    assert (ROOT / "config.schema.json").read_text() == json_schema(), HINT
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `selection_percentage` | number > 0 <= 1 | `0.05` |",
+        "| `seed` | integer | `42` |",
+    ],
+)
+def test_reference_shows_legal_values_and_default(row):
+    assert row in config_reference()

@@ -1,0 +1,32 @@
+"""Environment files and requirements agree, and every pin is exact."""
+
+import re
+
+import pytest
+import yaml
+from support import ROOT
+
+_PIN = re.compile(r"^([A-Za-z0-9._-]+)==([A-Za-z0-9.+]+)$")
+
+
+def pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    kept = [line for line in lines if line and not line.startswith(("#", "-r "))]
+    return {re.sub(r"[-_.]+", "-", m[1].lower()): m[2] for m in map(_PIN.match, kept) if m}, kept
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_exactly(name):
+    found, lines = pins(name)
+    assert len(found) == len(lines) > 5
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda file: file.name)
+def test_environment_pins_are_those_of_the_requirements(file):
+    known = pins("requirements.txt")[0] | pins("requirements-dev.txt")[0]
+    entries = yaml.safe_load(file.read_text())["dependencies"]
+    (from_pip,) = [entry["pip"] for entry in entries if isinstance(entry, dict)]
+    assert from_pip
+    for entry in from_pip:
+        name, version = _PIN.match(entry).groups()
+        assert known[re.sub(r"[-_.]+", "-", name.lower())] == version, entry

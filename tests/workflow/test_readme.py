@@ -1,0 +1,84 @@
+"""The README says what is so: its commands run, its picture and its file tree are the project's."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from support import ROOT, snakemake
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [
+    line.split("   #")[0].strip() for block in blocks("bash") for line in block.splitlines() if line
+]
+
+
+@pytest.fixture(scope="module")
+def with_venv(built):
+    """The built clone, with the environment that runs these tests as its .venv."""
+    folder = built / ".venv"
+    if not folder.exists():
+        (folder / "bin").mkdir(parents=True)
+        for tool in Path(sys.executable).parent.iterdir():
+            (folder / "bin" / tool.name).symlink_to(tool)
+        (folder / "installed").touch()
+    return built
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_runs_after_make_demo(with_venv, command):
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=with_venv,
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_readme_names_commands():
+    assert "make demo" in COMMANDS
+    assert len(COMMANDS) >= 5
+
+
+def test_own_data_example_is_a_legal_configuration(fresh, tmp_path):
+    (example,) = [block for block in blocks("yaml") if "datasets" in block]
+    values = yaml.safe_load(example)
+    values["datasets"]["alpaca"]["path"] = str(tmp_path / "alpaca.json")
+    (tmp_path / "alpaca.json").write_text("[]")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(values))
+    text = snakemake(fresh, "-n", "results/selected_data.jsonl", "--configfile", str(mine)).stdout
+    assert "rule merge_selected:" in text
+    assert "rule train_base_model:" not in text
+
+
+def test_rule_graph_is_the_workflows(fresh):
+    (picture,) = blocks("mermaid")
+    drawn = set(re.findall(r"^\s*(\w+) --> (\w+)", picture, re.MULTILINE))
+    text = snakemake(fresh, "--rulegraph", "mermaid-js").stdout
+    names = dict(re.findall(r"^\s*(id\d+)\[(\w+)", text, re.MULTILINE))
+    edges = re.findall(r"^\s*(id\d+) --> (id\d+)", text, re.MULTILINE)
+    assert drawn == {(names[a], names[b]) for a, b in edges}
+
+
+def test_file_tree_names_what_is_there():
+    (tree,) = [block for block in blocks("") if "workflow_scripts/" in block]
+    names = [line.split("  ")[0].strip() for line in tree.splitlines() if line.strip()]
+    missing = [name for name in names if not (ROOT / name).exists()]
+    assert len(names) > 10
+    assert not missing

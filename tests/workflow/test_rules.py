@@ -1,0 +1,75 @@
+"""Every rule is complete, and rule, script and code hash carry one name."""
+
+import re
+
+import pytest
+from support import ROOT
+
+RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+_RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
+_REQUIRED = ("output", "log", "benchmark", "conda", "threads", "resources", "retries", "params")
+
+
+def _rules():
+    for file in RULE_FILES:
+        for name, body in _RULE.findall(file.read_text()):
+            if name != "all":  # a target without work
+                yield pytest.param(name, body, id=name)
+
+
+ALL_RULES = list(_rules())
+
+
+def test_the_workflow_has_rules():
+    assert len(ALL_RULES) >= 12
+
+
+@pytest.mark.parametrize(("name", "body"), ALL_RULES)
+def test_rule_has_every_directive(name, body):
+    missing = [word for word in _REQUIRED if not re.search(rf"^    {word}:", body, re.MULTILINE)]
+    assert not missing
+    assert body.lstrip().startswith('"""'), "a docstring comes first"
+
+
+@pytest.mark.parametrize(("name", "body"), ALL_RULES)
+def test_rule_runs_the_script_of_its_name_and_hashes_its_code(name, body):
+    assert f"python workflow_scripts/{name}.py" in body
+    assert (ROOT / "workflow_scripts" / f"{name}.py").is_file()
+    assert f'code=code("{name}")' in body
+
+
+@pytest.mark.parametrize(("name", "body"), ALL_RULES)
+def test_rule_asks_for_memory_and_time(name, body):
+    assert re.search(r"mem_mb=\d+", body)
+    assert re.search(r"runtime=\d+", body)
+
+
+@pytest.mark.parametrize(("name", "body"), ALL_RULES)
+def test_rule_hides_no_logic(name, body):
+    for directive in ("run", "message", "script", "cache"):
+        assert not re.search(rf"^    {directive}:", body, re.MULTILINE)
+    assert "lambda" not in body
+    assert not re.search(r"[\"'] \+ | \+ [\"']", body), "a path is glued"
+
+
+@pytest.mark.parametrize(("name", "body"), ALL_RULES)
+def test_environment_of_a_rule_is_a_file_here(name, body):
+    (environment,) = re.findall(r"conda:\s+\"\.\./(envs/[\w.-]+)\"", body)
+    assert (ROOT / environment).is_file()
+
+
+@pytest.mark.parametrize("file", RULE_FILES, ids=lambda file: file.name)
+def test_rule_file_is_short_and_opens_with_what_it_needs_and_makes(file):
+    text = file.read_text()
+    assert len(text.splitlines()) <= 150
+    if file.name != "Snakefile":
+        head = text.split('"""')[1]
+        assert "REQUIRED INPUTS" in head
+        assert "OUTPUTS" in head
+
+
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda script: script.name
+)
+def test_script_is_thin(script):
+    assert len(script.read_text().splitlines()) <= 60

@@ -1,0 +1,99 @@
+"""docs/config.md and config.schema.json, both made from the settings models."""
+
+import json
+from typing import Any
+
+from sluice.config import RULE_SETTINGS, Config
+
+_HEAD = """# Configuration reference
+
+Made by `make docs` from the settings models in `workflow_scripts/sluice/settings/`; a test fails
+when the two differ. Every key of `config.yaml` stands here with its default. Rules that read a key
+rerun when it changes; no other rule does.
+
+Change a value in `config.yaml`, in a file of your own (`snakemake --configfile mine.yaml`), or for
+one run (`snakemake --config selection='{selection_percentage: 0.1}'`).
+"""
+
+
+def json_schema() -> str:
+    """The JSON schema of config.yaml, for completion and checks in editors."""
+    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def config_reference() -> str:
+    """docs/config.md: one table per section, in the order of config.yaml."""
+    schema = Config.model_json_schema()
+    sections = {name: _section(entry, schema) for name, entry in schema["properties"].items()}
+    top = {name: schema["properties"][name] for name, fields in sections.items() if fields is None}
+    parts = [_HEAD, "## Top level\n\n" + _table(top)]
+    for name, fields in sections.items():
+        if fields is not None:
+            parts.append(_chapter(name, schema["properties"][name], fields))
+    return "\n".join(parts)
+
+
+def _chapter(name: str, entry: dict[str, Any], fields: dict[str, Any]) -> str:
+    is_registry = entry.get("type") == "object"
+    note = " One entry per name." if is_registry else ""
+    in_rule_order = dict(sorted(fields.items(), key=lambda item: _first_rule(item[0])))
+    return f"## `{name}`\n\n{entry['description']}{note}\n\n{_table(in_rule_order)}"
+
+
+def _section(entry: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
+    """The fields of the model that an entry (or each of its values) holds; None for a value."""
+    patterns = list(entry.get("patternProperties", {}).values())
+    holder = next(iter(patterns), entry.get("additionalProperties", entry))
+    reference = holder.get("$ref") if isinstance(holder, dict) else None
+    if reference is None:
+        return None
+    fields: dict[str, Any] = schema["$defs"][reference.rsplit("/", 1)[1]]["properties"]
+    return fields
+
+
+def _first_rule(name: str) -> int:
+    """Where in the workflow a field is first read; fields that no script reads come first."""
+    readers = [name in model.model_fields for model in RULE_SETTINGS.values()]
+    return readers.index(True) if any(readers) else -1
+
+
+def _rules_of(name: str) -> str:
+    """The rules whose scripts take the field of this name."""
+    rules = [rule for rule, model in RULE_SETTINGS.items() if name in model.model_fields]
+    return ", ".join(f"`{rule}`" for rule in rules)
+
+
+def _table(fields: dict[str, Any]) -> str:
+    lines = ["| key | legal values | default | meaning | read by |", "|---|---|---|---|---|"]
+    for name, entry in fields.items():
+        meaning = " ".join(entry.get("description", "").split())
+        default = "required" if "default" not in entry else f"`{_shown(entry['default'])}`"
+        row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _legal(entry: dict[str, Any]) -> str:
+    if "anyOf" in entry:
+        return " or ".join(_legal(choice) for choice in entry["anyOf"])
+    if "enum" in entry:
+        return ", ".join(str(choice) for choice in entry["enum"])
+    if entry.get("type") == "array":
+        return "list of " + _legal(entry.get("items", {"type": "value"}))
+    words = {"null": "none", "object": "mapping"}
+    kind = words.get(entry.get("type", "value"), entry.get("type", "value"))
+    return " ".join([kind, *_bounds(entry)])
+
+
+def _bounds(entry: dict[str, Any]) -> list[str]:
+    signs = {
+        "minimum": ">=",
+        "exclusiveMinimum": ">",
+        "maximum": "<=",
+        "exclusiveMaximum": "<",
+    }
+    return [f"{sign} {entry[key]}" for key, sign in signs.items() if key in entry]
