@@ -1,5 +1,6 @@
 """Makes the built-in world: three datasets with known flaws, a base corpus and held-out sets.
 
+Example:
 python workflow_scripts/make_demo_data.py --resources resources/demo --folder results/demo
 """
 

@@ -1,5 +1,6 @@
 """Trains the built-in model, a small Qwen3 from scratch, on canonical samples.
 
+Example:
     python workflow_scripts/train_base_model.py --samples results/demo/base_corpus.jsonl \
         --tokenizer results/tokenizer/tiny --output results/base/tiny/final_model \
         --training-log results/base/tiny/training_log.json

@@ -1,5 +1,6 @@
 """Trains the built-in model's tokenizer: byte-level BPE with chat and think tokens.
 
+Example:
     python workflow_scripts/train_tokenizer.py --samples results/demo/base_corpus.jsonl \
         --chat-template resources/tokenizer/chat_template.jinja --folder results/tokenizer/tiny
 """

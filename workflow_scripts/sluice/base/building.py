@@ -54,7 +54,7 @@ def build_base_model(
 
 def _write_model(model: Qwen3ForCausalLM, tokenizer_folder: Path, output: Path) -> None:
     with atomic_folder(output) as folder:
-        model.eval().save_pretrained(folder)
+        model.save_pretrained(folder)
         for name in _TOKENIZER_FILES:
             shutil.copyfile(tokenizer_folder / name, folder / name)
 

@@ -23,7 +23,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
         matrix: float32 of shape (rows, columns).
     """
     is_tall = matrix.size(0) > matrix.size(1)
-    x = matrix.T if is_tall else matrix
+    x: Tensor = matrix.T if is_tall else matrix
     x = x / x.norm().clamp(min=_LEAST_NORM)
     for _ in range(_NUM_ITERATIONS):
         gram = x @ x.T

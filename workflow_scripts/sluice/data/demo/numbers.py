@@ -30,18 +30,23 @@ class NumberWorld:
 
     def _draw_add(self, rng: random.Random) -> Problem:
         a, b = rng.randint(11, 89), rng.randint(11, 89)
-        wrong_a, wrong_b = _other(a, rng), _other(b, rng)
-        return self._arithmetic(
-            "add", rng, (a, b), _add(a, b), _add(a, b, as_if=(wrong_a, wrong_b))
-        )
+        wrong_sums = _sums(_other(a, rng), _other(b, rng))
+        while any(map(int.__eq__, wrong_sums, _sums(a, b))):
+            wrong_sums = _sums(_other(a, rng), _other(b, rng))
+        solution = _by_digits(a, b, sign="+", results=_sums(a, b))
+        wrong = _by_digits(a, b, sign="+", results=wrong_sums)
+        return self._arithmetic("add", rng, (a, b), solution, wrong)
 
     def _draw_subtract(self, rng: random.Random) -> Problem:
-        b = rng.randint(11, 69)
-        a = rng.randint(b + 11, 99)
-        wrong_a = _other(a, rng)
-        return self._arithmetic(
-            "subtract", rng, (a, b), _subtract(a, b), _subtract(a, b, as_if=(wrong_a, b))
-        )
+        """Without borrowing: no digit of the number taken away is the greater one."""
+        a_tens, b_tens = sorted(rng.sample(range(1, 10), 2), reverse=True)
+        a_ones, b_ones = sorted(rng.choices(range(10), k=2), reverse=True)
+        results = a_tens - b_tens, a_ones - b_ones
+        wrong_results = _split(_other(results[0] * 10 + results[1], rng))
+        a, b = a_tens * 10 + a_ones, b_tens * 10 + b_ones
+        solution = _by_digits(a, b, sign="-", results=results)
+        wrong = _by_digits(a, b, sign="-", results=wrong_results)
+        return self._arithmetic("subtract", rng, (a, b), solution, wrong)
 
     def _arithmetic(
         self,
@@ -67,20 +72,21 @@ class NumberWorld:
         return Problem("reverse", question, _reverse(words), _reverse(others))
 
     def _draw_odd_one_out(self, rng: random.Random) -> Problem:
+        """Three words of a category and one of another; wrong: the categories change places."""
         category, other = rng.sample(self._words["categories"], 2)
-        alike = rng.sample(category["members"], _LIST_LENGTH)
-        *words, wrong_odd = alike
         odd = rng.choice(other["members"])
-        listed = [*words, odd]
-        rng.shuffle(listed)
-        question = Line("ask_odd", {"words": joined(listed)})
-        words = [word for word in listed if word != odd]
-        solution = _odd_one_out(words, odd, names=(category["name"], other["name"]))
-        # Wrong: the categories change places, and a word of the majority is called the odd one.
-        wrong = _odd_one_out(
-            [wrong_odd, odd, words[1]], words[0], names=(other["name"], category["name"])
+        words = [*rng.sample(category["members"], _LIST_LENGTH - 1), odd]
+        rng.shuffle(words)
+        names = {True: other["name"], False: category["name"]}
+        listed = [(word, names[word is odd]) for word in words]
+        swapped = [(word, names[word is not odd]) for word in words]
+        wrong_odd = rng.choice([word for word in words if word is not odd])
+        return Problem(
+            "odd_one_out",
+            Line("ask_odd", {"words": joined(words)}),
+            _odd_one_out(listed, (odd, other["name"])),
+            _odd_one_out(swapped, (wrong_odd, other["name"])),
         )
-        return Problem("odd_one_out", question, solution, wrong)
 
 
 def _other(number: int, rng: random.Random) -> int:
@@ -91,56 +97,49 @@ def _other(number: int, rng: random.Random) -> int:
     return new_tens * 10 + new_ones
 
 
-def _equation(key: str, x: int, y: int, result: int) -> Line:
-    return Line(key, {"x": x, "y": y, "result": result})
-
-
 def _answer(result: Any) -> Line:
     return Line("answer", {"result": result})
 
 
-def _add(a: int, b: int, *, as_if: tuple[int, int] | None = None) -> Solution:
-    """Adds digit by digit; with ``as_if`` each result is that of two other numbers."""
-    (tens, ones) = (sum(parts) for parts in zip(*(_split(n) for n in as_if or (a, b)), strict=True))
-    (a_tens, a_ones), (b_tens, b_ones) = _split(a), _split(b)
-    steps = (
-        _equation("add_ones", a_ones, b_ones, ones),
-        _equation("add_tens", a_tens, b_tens, tens),
-        _equation("sum_up", tens, ones, tens + ones),
-    )
-    return Solution(steps, _answer(tens + ones))
-
-
-def _subtract(a: int, b: int, *, as_if: tuple[int, int] | None = None) -> Solution:
-    """Takes off the tens, then the ones; with ``as_if`` results are those of two other numbers."""
-    c, d = as_if or (a, b)
-    c = c if c > d else c + 100
-    b_tens, b_ones = _split(b)
-    rest = c - d // 10 * 10
-    steps = (
-        _equation("take_tens", a, b_tens, rest),
-        _equation("take_ones", rest, b_ones, c - d),
-    )
-    return Solution(steps, _answer(c - d))
-
-
 def _split(number: int) -> tuple[int, int]:
-    return number // 10 * 10, number % 10
+    """Tens digit and ones digit of a number below 100."""
+    return number // 10, number % 10
+
+
+def _sums(a: int, b: int) -> tuple[int, int]:
+    """Sum of the tens digits, and of the ones digits."""
+    (a_tens, a_ones), (b_tens, b_ones) = _split(a), _split(b)
+    return a_tens + b_tens, a_ones + b_ones
+
+
+def _by_digits(a: int, b: int, *, sign: str, results: tuple[int, int]) -> Solution:
+    """Ones, tens, then both together. ``results`` are those written for (tens, ones)."""
+    (a_tens, a_ones), (b_tens, b_ones) = _split(a), _split(b)
+    tens, ones = results
+    total = 10 * tens + ones
+    steps = (
+        Line("ones", {"x": a_ones, "y": b_ones, "sign": sign, "result": ones}),
+        Line("tens", {"x": a_tens, "y": b_tens, "sign": sign, "result": tens}),
+        Line("together", {"x": 10 * tens, "y": ones, "result": total}),
+    )
+    return Solution(steps, _answer(total))
 
 
 def _reverse(words: Sequence[Sequence[str]]) -> Solution:
-    last, *before = reversed(words)
-    steps = [Line("last_word", {"word": last})]
-    steps += [Line("word_before", {"word": word}) for word in before]
-    return Solution(tuple(steps), _answer(joined([last, *before])))
+    backwards = joined(words[::-1])
+    steps = (Line("forwards", {"words": joined(words)}), Line("backwards", {"words": backwards}))
+    return Solution(steps, _answer(backwards))
 
 
 def _odd_one_out(
-    words: Sequence[Sequence[str]],
-    odd: Sequence[str],
-    *,
-    names: tuple[Sequence[str], Sequence[str]],
+    listed: Sequence[tuple[Sequence[str], Sequence[str]]], odd: tuple[Sequence[str], Sequence[str]]
 ) -> Solution:
-    members = Line("are_members", {"words": joined(words), "category": names[0]})
-    exception = Line("is_odd", {"word": odd, "category": names[1]})
-    return Solution((members, exception), _answer(odd))
+    """Names the category of each word. Both arguments hold (word, category)."""
+    labelled = [
+        (f"{word[0]} ({category[0]})", f"{word[1]}（{category[1]}）") for word, category in listed
+    ]
+    steps = (
+        Line("sorted", {"words": joined(labelled)}),
+        Line("unlike", {"word": odd[0], "category": odd[1]}),
+    )
+    return Solution(steps, _answer(odd[0]))

@@ -23,7 +23,8 @@ class Line:
     """One phrase of the phrase book with the values of its {fields}."""
 
     key: str
-    values: Mapping[str, Text | Sequence["Line"]]
+    values: Mapping[str, Any]
+    """Name -> `Text`, or a `Line` that is rendered first."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,15 @@ class Problem:
 class World(Protocol):
     """Draws problems of one dataset."""
 
-    phrases: "Phrases"
-    kinds: tuple[str, ...]
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of problems."""
+        ...
+
+    @property
+    def phrases(self) -> "Phrases":
+        """How they are put into words."""
+        ...
 
     def draw(self, kind: str, rng: random.Random) -> Problem:
         """A problem of the kind."""
