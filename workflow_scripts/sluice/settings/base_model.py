@@ -24,9 +24,9 @@ class TrainBaseModel(Seeded):
     """Optimiser steps. The budget is in steps: a loaded machine does a tenth of them a second."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Samples a step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 6e-3
     """Peak learning rate of AdamW, which moves embeddings and norms; it falls along a cosine."""
-    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.04
     """Peak step length of Muon, which moves the weight matrices; it falls along the same cosine."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     """Decay of the weight matrices."""
