@@ -7,7 +7,6 @@ size; the only thing that sets share is which prompts are taken.
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sluice.data.demo.cases import CaseWorld
@@ -32,6 +31,11 @@ class Draft:
     conclusion: str
     reference_answer: str
     has_slip: bool
+
+    @property
+    def group(self) -> str:
+        """Kind and language."""
+        return f"{self.kind}_{self.language}"
 
     @property
     def answer(self) -> str:
@@ -65,12 +69,15 @@ class NearDuplicates:
     """Texts seen so far, to tell whether a new one nearly repeats one with the same numbers."""
 
     def __init__(self) -> None:
-        self._by_numbers: dict[tuple[str, ...], list[frozenset[str]]] = defaultdict(list)
+        self._seen: dict[tuple[str, ...], list[frozenset[str]]] = defaultdict(list)
 
-    def add(self, text: str) -> bool:
-        """Whether the text is new (Jaccard of character 5-grams under 0.7); if so, it is kept."""
+    def add(self, text: str, *, group: str = "") -> bool:
+        """Whether the text is new (Jaccard of character 5-grams under 0.7); if so, it is kept.
+
+        Texts are compared only within a group, such as one kind of problem in one language.
+        """
         grams = frozenset(text[at : at + _NGRAM] for at in range(max(1, len(text) - _NGRAM + 1)))
-        seen = self._by_numbers[tuple(re.findall(r"\d+", text))]
+        seen = self._seen[group, *re.findall(r"\d+", text)]
         is_new = all(len(grams & other) < _LARGEST_JACCARD * len(grams | other) for other in seen)
         if is_new:
             seen.append(grams)
@@ -134,7 +141,9 @@ def _distinct_drafts(
         assert attempt < 20 * number + 1000, f"{name} runs out of distinct prompts"
         draft = _draw(world, index=len(drafts), rng=rng, slip_share=slip_share)
         text = draft.prompt + "\n" + draft.answer
-        if prompts.take(draft.prompt) and (near_duplicates is None or near_duplicates.add(text)):
+        if prompts.take(draft.prompt) and (
+            near_duplicates is None or near_duplicates.add(text, group=draft.group)
+        ):
             drafts.append(draft)
     return drafts
 
@@ -219,16 +228,15 @@ def _finish(
         ),
         dataset=name,
         id=f"{name}_{index}",
-        group=f"{draft.kind}_{draft.language}",
+        group=draft.group,
         reference={"answer": draft.reference_answer},
     )
     return MadeSample(sample, flaw, draft.has_slip)
 
 
 def _answer_of_another(draft: Draft, drafts: list[Draft], rng: random.Random) -> str:
-    others: Iterator[Draft] = iter(rng.sample(drafts, min(len(drafts), 100)))
-    return next(
-        other.answer
-        for other in others
-        if other.language == draft.language and other.answer != draft.answer
-    )
+    """The right answer of a random other sample of the same language."""
+    while True:
+        other = rng.choice(drafts)
+        if other.language == draft.language and other.answer != draft.answer:
+            return other.answer
