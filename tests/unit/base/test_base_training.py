@@ -33,7 +33,7 @@ TINY = TrainBaseModel(
     intermediate_size=16,
     num_steps=6,
     batch_size=4,
-    warm_up_steps=2,
+    rise_steps=2,
     checkpoint_every=3,
 )
 
@@ -215,7 +215,7 @@ def test_a_batch_larger_than_the_corpus_holds_it_whole():
 
 
 def test_schedule_rises_to_one_and_falls_to_almost_nothing():
-    settings = TrainBaseModel(num_steps=110, warm_up_steps=10)
+    settings = TrainBaseModel(num_steps=110, rise_steps=10)
     assert [schedule(step, settings) for step in (0, 4, 9, 10)] == [0.1, 0.5, 1.0, 1.0]
     assert schedule(60, settings) == pytest.approx(0.5)  # half of the cosine
     assert schedule(109, settings) == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.99)))

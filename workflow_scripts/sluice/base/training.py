@@ -116,9 +116,9 @@ def train(
 
 def schedule(step: int, settings: TrainBaseModel) -> float:
     """Share of the peak learning rate: a linear rise, then half a cosine down to 0."""
-    if step < settings.warm_up_steps:
-        return (step + 1) / settings.warm_up_steps
-    done = (step - settings.warm_up_steps) / max(1, settings.num_steps - settings.warm_up_steps)
+    if step < settings.rise_steps:
+        return (step + 1) / settings.rise_steps
+    done = (step - settings.rise_steps) / max(1, settings.num_steps - settings.rise_steps)
     return 0.5 * (1 + math.cos(math.pi * done))
 
 

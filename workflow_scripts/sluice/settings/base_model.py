@@ -30,8 +30,8 @@ class TrainBaseModel(Seeded):
     """Peak step length of Muon, which moves the weight matrices; it falls along the same cosine."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     """Decay of the weight matrices."""
-    warm_up_steps: Annotated[int, Field(ge=0)] = 30
-    """Steps over which the learning rate rises from 0."""
+    rise_steps: Annotated[int, Field(ge=0)] = 30
+    """Steps over which the learning rates rise from 0."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 150
     """Steps between two notes of the progress, from which an interrupted run goes on."""
 
