@@ -18,17 +18,20 @@ SourceFormat = Literal[
 ]
 
 
-class MakeDemoData(Settings):
+class MakeDemoData(Seeded):
     """The built-in world: in English and Chinese, with verifiable answers and known flaws."""
 
     num_samples: Annotated[int, Field(ge=20)] = 2000
     """Samples in each of the three built-in datasets."""
     flawed_share: Annotated[float, Field(ge=0, le=1)] = 0.45
     """Share of a built-in dataset's samples that carry one of the seven flaws."""
-    num_corpus_samples: Annotated[int, Field(ge=20)] = 12000
+    num_corpus_samples: Annotated[int, Field(ge=20)] = 18000
     """Samples in the corpus from which the built-in base model learns."""
     corpus_flawed_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of flawed samples in that corpus."""
+    corpus_slip_share: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """Share of the corpus's cases whose total is 1 to 5 months off, so that the base model often
+    errs where it could do better and later training has something to draw out."""
     num_heldout_samples: Annotated[int, Field(ge=20)] = 300
     """Samples in each held-out evaluation set."""
 
