@@ -84,3 +84,10 @@ def shard_files(wildcards):
         shard=range(count),
         num_shards=count,
     )
+
+
+def pooled_scores(wildcards):
+    """The scores that a dataset's samples are ranked among: its own, or those of all datasets."""
+    is_pooled = settings.selection.selection_scope == "all"
+    names = DATASETS if is_pooled else [wildcards.dataset]
+    return expand("results/scores/{name}.parquet", name=names)

@@ -28,7 +28,7 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
-from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectSamples
+from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
 from sluice.validation import describe_validation_error, nearest
 
@@ -83,6 +83,7 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "collect_router_data": CollectRouterData,
     "score_samples": ScoreSamples,
     "select_samples": SelectSamples,
+    "select_random": SelectRandom,
 }
 
 

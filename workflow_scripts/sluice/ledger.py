@@ -66,6 +66,10 @@ class Ledger:
             # ASCII keeps lone surrogates, which UTF-8 cannot hold, readable in the file.
             self._stream.write(json.dumps(entry, ensure_ascii=True) + "\n")
 
+    def count_rejected(self, reason: str) -> None:
+        """Counts a rejected row without writing it: for cuts that most rows fall below."""
+        self.rejected[reason] += 1
+
     @property
     def num_rejected(self) -> int:
         """Rows rejected so far, for whatever reason."""

@@ -180,7 +180,7 @@ def _take_step(
 ) -> float:
     input_ids_BT, target_ids_BT = pad_batch(batch, pad=pad)
     loss = response_loss(model, input_ids_BT, target_ids_BT=target_ids_BT)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), _GREATEST_NORM)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
