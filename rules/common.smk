@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 # `.venv/bin/snakemake` without activation must run the same Python's scripts.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-from sluice.config import flags_for, load_config
+from sluice.config import check_local_sources, flags_for, load_config
 from sluice.errors import ConfigError
 from sluice.fingerprint import code_hash as code
+from sluice.settings.base import to_flags
 
 
 def checked_config():
@@ -25,7 +26,9 @@ def checked_config():
     # Snakemake lists the files of --configfile first, then the one that the Snakefile names.
     files = [*workflow.configfiles[-1:], *workflow.configfiles[:-1]]
     try:
-        return load_config(config, files=[Path(file) for file in files])
+        checked = load_config(config, files=[Path(file) for file in files])
+        check_local_sources(checked, files=[Path(file) for file in files])
+        return checked
     except ConfigError as error:
         sys.stderr.write(f"ConfigError: {error}\n")
         sys.exit(1)
@@ -91,3 +94,18 @@ def pooled_scores(wildcards):
     is_pooled = settings.selection.selection_scope == "all"
     names = DATASETS if is_pooled else [wildcards.dataset]
     return expand("results/scores/{name}.parquet", name=names)
+
+
+def source_files(wildcards):
+    """The local file, or the files of the local folder, that a dataset comes from; none of a hub."""
+    source = settings.datasets[wildcards.dataset]
+    if source.path is None:
+        return []
+    folder = Path(source.path)
+    files = sorted(str(file) for file in folder.rglob("*") if file.is_file())
+    return [*(files or [source.path]), *([source.articles] if source.articles else [])]
+
+
+def source_flags(wildcards):
+    """Where a dataset comes from and in which format, as flags."""
+    return shlex.join(to_flags(settings.datasets[wildcards.dataset]))

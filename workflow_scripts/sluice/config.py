@@ -110,6 +110,27 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
     return config
 
 
+def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
+    """Looks for the files that datasets and models name, before anything runs.
+
+    Paths below ``results/`` are made by rules and are not looked for.
+
+    Raises:
+        ConfigError: a local path does not exist, with the nearest name that does.
+    """
+    for name, dataset in config.datasets.items():
+        for key in ("path", "articles"):
+            path = getattr(dataset, key)
+            if path and not path.startswith("results/") and not Path(path).exists():
+                folder = Path(path).parent
+                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+                raise ConfigError(
+                    f"'datasets.{name}.{key}' is '{path}', which does not exist",
+                    where=_file_of(("datasets", name, key), files),
+                    hint=nearest(Path(path).name, siblings[:200]),
+                )
+
+
 def settings_for(rule: str, config: Config) -> Settings:
     """The settings of one rule's script, gathered from the sections by field name."""
     model = RULE_SETTINGS[rule]

@@ -4,6 +4,7 @@ The counts are taken at different places (read, keep, reject) so that the check 
 """
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -75,6 +76,17 @@ class Ledger:
         """Rows rejected so far, for whatever reason."""
         return sum(self.rejected.values())
 
+    def reasons(self) -> str:
+        """Counts by reason: ``bad_json 10, over_long 2``."""
+        return ", ".join(f"{name} {count:,}" for name, count in sorted(self.rejected.items()))
+
+    def save_rejected(self, path: Path) -> None:
+        """Keeps the rejected rows so far elsewhere, for a step that is about to fail."""
+        assert self._stream is not None, "no rejected file is being written"
+        self._stream.flush()
+        with atomic_path(path) as temporary:
+            shutil.copyfile(self._stream.name, temporary)
+
     def check(self) -> None:
         """Asserts that rows in = kept + rejected; a failure is a bug of ours."""
         assert self.rows_in == self.rows_kept + self.num_rejected, (
@@ -84,8 +96,7 @@ class Ledger:
 
     def summary(self) -> str:
         """One line for the log: ``2,000 rows in, 1,990 kept, 10 rejected (bad_json 10)``."""
-        reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(self.rejected.items()))
-        tail = f" ({reasons})" if reasons else ""
+        tail = f" ({self.reasons()})" if self.rejected else ""
         return (
             f"{self.rows_in:,} rows in, {self.rows_kept:,} kept, {self.num_rejected:,} rejected"
             f"{tail}"

@@ -1,0 +1,236 @@
+"""Rows of any source: JSON, JSONL, CSV, Parquet (also .gz or .zst), a folder of such, or a hub id.
+
+Every row comes with its place. A row that cannot be read comes with the reason instead of a value;
+reading goes on behind it.
+"""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import zstandard
+
+from sluice.errors import DataError
+from sluice.logs import get_logger
+from sluice.validation import nearest
+
+logger = get_logger(__name__)
+
+# A longer line is rejected unread; a compressed file may hold a line larger than memory.
+MAX_LINE_BYTES = 64 * 2**20
+# A JSON array has to be read whole.
+MAX_JSON_BYTES = 2 * 2**30
+
+_SHOWN_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One row of a source, or what was wrong with it."""
+
+    where: str
+    """File and line, row or item, counted from 1."""
+    value: Any = None
+    problem: str | None = None
+    """Why the row could not be read: bad_json, bad_utf8, line_too_long."""
+    raw: str = ""
+    """The unreadable text, shortened."""
+
+
+def read_source(path: Path) -> Iterator[SourceRow]:
+    """Streams the rows of a file, or of all files of a folder in the order of their names.
+
+    Raises:
+        DataError: nothing is there, or nothing that can be read.
+    """
+    files = _files(Path(path))
+    for file in files:
+        prefix = file.relative_to(path).as_posix() if Path(path).is_dir() else file.name
+        for row in _reader(file)(file):
+            yield SourceRow(f"{prefix} {row.where}", row.value, row.problem, row.raw)
+
+
+def read_hub(
+    name: str, *, revision: str | None, subset: str | None, split: str
+) -> Iterator[SourceRow]:
+    """Streams the rows of a dataset of the hub, or of a local folder in the hub's layout.
+
+    Raises:
+        DataError: the hub cannot be reached, or has no such dataset, subset, split or revision.
+    """
+    from datasets import disable_progress_bars, load_dataset
+
+    disable_progress_bars()
+    try:
+        rows = load_dataset(name, subset, revision=revision, split=split)
+    except Exception as error:  # the library raises many kinds, its own and its HTTP client's
+        raise DataError(
+            f"dataset '{name}' could not be loaded: {str(error).splitlines()[0]}",
+            expected=f"subset {subset or 'default'}, split {split}, revision {revision or 'main'}",
+            hint="offline (HF_HUB_OFFLINE=1) only downloaded datasets work; or give a path",
+        ) from None
+    for number, row in enumerate(rows, start=1):
+        yield SourceRow(f"row {number}", dict(row))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"{path} does not exist", hint=nearest(path.name, siblings[:200]))
+    every = sorted(file for file in path.rglob("*") if file.is_file())
+    visible = [file for file in every if not file.name.startswith(".")]
+    files = [file for file in visible if _kind(file) in _READERS]
+    skipped = [file.name for file in visible if _kind(file) not in _READERS]
+    if skipped:
+        logger.warning("%s: %d files are no data: %s", path, len(skipped), ", ".join(skipped[:3]))
+    if not files:
+        raise DataError(f"{path} holds no data file", expected=f"one of {', '.join(_READERS)}")
+    return files
+
+
+def _kind(file: Path) -> str:
+    name = file.name.lower().removesuffix(".gz").removesuffix(".zst")
+    return Path(name).suffix
+
+
+def _reader(file: Path) -> Callable[[Path], Iterator[SourceRow]]:
+    kind = _kind(file)
+    if kind not in _READERS:
+        raise DataError(
+            f"{file} is of no known kind",
+            expected=f"{', '.join(_READERS)}; each may end in .gz or .zst too",
+        )
+    return _READERS[kind]
+
+
+def _open(file: Path) -> IO[bytes]:
+    if file.name.lower().endswith(".gz"):
+        return io.BufferedReader(gzip.open(file, "rb"))
+    if file.name.lower().endswith(".zst"):
+        return io.BufferedReader(zstandard.open(file, "rb"))
+    return open(file, "rb")
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{file} is damaged: {error}", hint="download or make it again; nothing was written"
+    )
+
+
+_DAMAGE = (EOFError, OSError, zstandard.ZstdError)
+
+
+def _read_jsonl(file: Path) -> Iterator[SourceRow]:
+    with _open(file) as stream:
+        number = 0
+        while True:
+            try:
+                line = stream.readline(MAX_LINE_BYTES + 1)
+            except _DAMAGE as error:
+                raise _damaged(file, error) from None
+            if not line:
+                return
+            number += 1
+            where = f"line {number}"
+            if len(line) > MAX_LINE_BYTES:
+                yield SourceRow(where, problem="line_too_long", raw=_shown(line))
+                while line and not line.endswith(b"\n"):
+                    line = stream.readline(MAX_LINE_BYTES)
+                continue
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                yield _parsed(line, where)
+
+
+def _parsed(line: bytes, where: str) -> SourceRow:
+    try:
+        return SourceRow(where, json.loads(line.decode()))
+    except UnicodeDecodeError:
+        return SourceRow(where, problem="bad_utf8", raw=_shown(line))
+    except (ValueError, RecursionError):
+        return SourceRow(where, problem="bad_json", raw=_shown(line))
+
+
+def _read_json(file: Path) -> Iterator[SourceRow]:
+    """A JSON array, one object, or (as many files named .json are) JSON Lines."""
+    with _open(file) as stream:
+        try:
+            data = stream.read(MAX_JSON_BYTES + 1)
+        except _DAMAGE as error:
+            raise _damaged(file, error) from None
+    if len(data) > MAX_JSON_BYTES:
+        raise DataError(f"{file} is larger than 2 GiB", hint="split it into JSON Lines (.jsonl)")
+    try:
+        value = json.loads(data.removeprefix(b"\xef\xbb\xbf").decode())
+    except (ValueError, RecursionError) as error:
+        if b"\n{" not in data.strip():
+            yield SourceRow("whole file", problem=_reason(error), raw=_shown(data))
+            return
+        yield from _read_jsonl(file)
+        return
+    for number, item in enumerate(value if isinstance(value, list) else [value], start=1):
+        yield SourceRow(f"item {number}", item)
+
+
+def _reason(error: Exception) -> str:
+    return "bad_utf8" if isinstance(error, UnicodeDecodeError) else "bad_json"
+
+
+def _read_csv(file: Path) -> Iterator[SourceRow]:
+    csv.field_size_limit(MAX_LINE_BYTES)
+    with (
+        _open(file) as stream,
+        io.TextIOWrapper(
+            stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as text,
+    ):
+        rows = csv.DictReader(text)
+        try:
+            for number, row in enumerate(rows, start=2):
+                where = f"line {number}"
+                if None in row or None in row.values():
+                    raw = json.dumps(row, ensure_ascii=True, default=str, skipkeys=True)
+                    yield SourceRow(where, problem="bad_csv", raw=raw[:_SHOWN_CHARS])
+                else:
+                    yield SourceRow(where, row)
+        except csv.Error as error:
+            raise _damaged(file, error) from None
+        except _DAMAGE as error:
+            raise _damaged(file, error) from None
+
+
+def _read_parquet(file: Path) -> Iterator[SourceRow]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    is_compressed = file.suffix.lower() in (".gz", ".zst")
+    try:
+        source = io.BytesIO(_open(file).read()) if is_compressed else str(file)
+        number = 0
+        for batch in pq.ParquetFile(source).iter_batches(batch_size=1000):
+            for row in batch.to_pylist():
+                number += 1
+                yield SourceRow(f"row {number}", row)
+    except (pa.ArrowException, *_DAMAGE) as error:
+        raise _damaged(file, error) from None
+
+
+def _shown(data: bytes) -> str:
+    return data[:_SHOWN_CHARS].decode(errors="backslashreplace").rstrip("\n")
+
+
+_READERS: dict[str, Callable[[Path], Iterator[SourceRow]]] = {
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
