@@ -38,6 +38,8 @@ DATASETS = sorted(settings.datasets)
 wildcard_constraints:
     dataset="|".join(map(re.escape, DATASETS)),
     model="|".join(map(re.escape, settings.models)),
+    shard="[0-9]+",
+    num_shards="[0-9]+",
 
 
 def flags(rule):
@@ -47,3 +49,38 @@ def flags(rule):
     """
     text = shlex.join(flags_for(rule, settings))
     return lambda wildcards: text
+
+
+def model_files(wildcards):
+    """What a model is made from: the built-in one, a local folder's files, or nothing (a hub id)."""
+    source = settings.models[wildcards.model]
+    if source.build:
+        return [f"results/base/{wildcards.model}/final_model"]
+    folder = Path(source.path)
+    if folder.is_dir():
+        return sorted(str(file) for file in folder.iterdir() if file.is_file())
+    return []
+
+
+def model_flags(wildcards):
+    """Where a model's checkpoint is, as flags: a folder, or a hub id with its revision."""
+    source = settings.models[wildcards.model]
+    path = f"results/base/{wildcards.model}/final_model" if source.build else source.path
+    revision = ["--revision", source.revision] if source.revision else []
+    return shlex.join(["--model", path, *revision])
+
+
+def gate_file(name):
+    """A file of the model that scores the data."""
+    return f"results/gate/{settings.gate.model}/{name}"
+
+
+def shard_files(wildcards):
+    """The router data of all shards of a dataset; how many there are stands in the config."""
+    count = settings.gate.num_shards
+    return expand(
+        "results/router_data/shards/{dataset}.{shard}_of_{num_shards}.pt",
+        dataset=wildcards.dataset,
+        shard=range(count),
+        num_shards=count,
+    )

@@ -161,3 +161,20 @@ def _mask(offsets: list[tuple[int, int]], spans: list[tuple[int, int]]) -> list[
             mask[token] = True
             token += 1
     return mask
+
+
+def response_opening(tokenizer: Any) -> list[int]:
+    """The tokens with which the template opens an assistant's turn; never empty.
+
+    For ChatML these are ``<|im_start|>assistant`` and a newline. A response that is scored without
+    its prompt stands behind them.
+    """
+    question = [{"role": "user", "content": "?"}]
+    closed = _render(tokenizer, question)
+    opened = _render(tokenizer, question, opens_turn=True)
+    opening = opened[len(closed) :] if opened.startswith(closed) else ""
+    ids: list[int] = tokenizer(opening, add_special_tokens=False)["input_ids"]
+    if ids:
+        return ids
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    return [first]

@@ -115,7 +115,7 @@ def settings_for(rule: str, config: Config) -> Settings:
     """The settings of one rule's script, gathered from the sections by field name."""
     model = RULE_SETTINGS[rule]
     values = {name: _find_value(config, name) for name in model.model_fields}
-    return model(**values)
+    return model.model_validate(values)
 
 
 def flags_for(rule: str, config: Config) -> list[str]:

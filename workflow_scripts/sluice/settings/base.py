@@ -1,6 +1,6 @@
 """What all settings models share, and how they become command-line flags."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,11 +18,19 @@ class Settings(BaseModel):
     )
 
 
+S = TypeVar("S", bound=Settings)
+
+
 class Seeded(Settings):
     """Mixed into the settings of every step that draws random numbers."""
 
     seed: int = 42
     """Seed; every random choice derives its own from it by name."""
+
+
+def narrow(settings: Settings, model: type[S]) -> S:
+    """The part of a script's arguments that is one settings model, without the paths."""
+    return model(**{name: getattr(settings, name) for name in model.model_fields})
 
 
 def to_flags(settings: Settings) -> list[str]:

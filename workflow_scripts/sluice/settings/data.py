@@ -18,17 +18,20 @@ SourceFormat = Literal[
 ]
 
 
-class MakeDemoData(Settings):
+class MakeDemoData(Seeded):
     """The built-in world: in English and Chinese, with verifiable answers and known flaws."""
 
     num_samples: Annotated[int, Field(ge=20)] = 2000
     """Samples in each of the three built-in datasets."""
     flawed_share: Annotated[float, Field(ge=0, le=1)] = 0.45
     """Share of a built-in dataset's samples that carry one of the seven flaws."""
-    num_corpus_samples: Annotated[int, Field(ge=20)] = 12000
+    num_corpus_samples: Annotated[int, Field(ge=20)] = 18000
     """Samples in the corpus from which the built-in base model learns."""
     corpus_flawed_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of flawed samples in that corpus."""
+    corpus_slip_share: Annotated[float, Field(ge=0, le=1)] = 0.4
+    """Share of the corpus's cases whose total is 1 to 5 months off, so that the base model often
+    errs where it could do better and later training has something to draw out."""
     num_heldout_samples: Annotated[int, Field(ge=20)] = 300
     """Samples in each held-out evaluation set."""
 
@@ -93,11 +96,16 @@ class SplitDataset(SplitRatio, Seeded):
     """Stratified train and test, whole near-duplicate clusters on one side."""
 
 
-class TokenLimit(Settings):
+class MaxTokens(Settings):
     """How long a sample may be, in tokens of the scoring model."""
 
     max_tokens: Annotated[int, Field(ge=8)] = 2048
     """Samples are cut to this many tokens from the right."""
+
+
+class TokenLimit(MaxTokens):
+    """How long a sample may be, and what becomes of one whose response is cut away."""
+
     on_empty_response: Literal["error", "drop"] = "error"
     """A sample without a response token after the cut stops the run, or is dropped and counted."""
 

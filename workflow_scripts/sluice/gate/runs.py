@@ -1,0 +1,152 @@
+"""Whole runs of the gate stage: files and models in, records or weights out."""
+
+from collections.abc import Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sluice.chat import load_tokenizer
+from sluice.errors import ModelError
+from sluice.files import atomic_path
+from sluice.gate.collection import collect_router_data
+from sluice.gate.conversion import load_causal_model
+from sluice.gate.modeling import set_gate_weights
+from sluice.gate.warm_up import choose_samples, warm_up_gate
+from sluice.ledger import Ledger
+from sluice.logs import get_logger
+from sluice.records import read_samples
+from sluice.router_data import RouterData
+from sluice.settings.gate import CollectRouterData, WarmUpGate
+from sluice.state import clear_state, open_state
+
+logger = get_logger(__name__)
+
+
+def collect_shard(
+    model: Path,
+    samples: Path,
+    *,
+    dataset: str,
+    shard: tuple[int, int],
+    gate_weights: Path | None,
+    settings: CollectRouterData,
+    ledger_path: Path,
+    device: str,
+    state_root: Path,
+) -> RouterData:
+    """Scores one shard of a dataset with the gated model.
+
+    Args:
+        model: folder of convert_checkpoint.
+        samples: canonical samples, JSONL.
+        dataset: the dataset's name.
+        shard: (which part, of how many); part i takes the samples i, i + n, i + 2n ...
+        gate_weights: file of warm_up_gate, or None for the model folder's own gates.
+        settings: token limits and batch budget.
+        ledger_path: row counts to write.
+        device: ``auto`` takes a GPU where there is one.
+        state_root: where progress of this rule is kept.
+    Raises:
+        ModelError: the model is not gated, or the gate weights do not fit it.
+    """
+    part, num_parts = shard
+    inputs = [model, samples, *([gate_weights] if gate_weights else [])]
+    state = open_state(
+        state_root,
+        script="collect_router_data",
+        settings={**settings.model_dump(), "shard": list(shard)},
+        inputs=inputs,
+    )
+    gated = load_gated_model(model, gate_weights=gate_weights, device=device)
+    rejected = ledger_path.with_name(ledger_path.name.replace(".ledger.json", ".rejected.jsonl"))
+    with Ledger("collect_router_data", dataset, path=ledger_path, rejected_path=rejected) as ledger:
+        data = collect_router_data(
+            gated,
+            load_tokenizer(model),
+            islice(read_samples(samples), part, None, num_parts),
+            dataset=dataset,
+            settings=settings,
+            ledger=ledger,
+            state=state,
+        )
+    clear_state(state)
+    return data
+
+
+def run_warm_up(
+    model: Path,
+    samples: Sequence[Path],
+    *,
+    settings: WarmUpGate,
+    device: str,
+    state_root: Path,
+) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """Trains the gates of a converted model on a share of some sample files.
+
+    Returns:
+        Gate weights by name (float32), and the loss of every step.
+    """
+    state = open_state(
+        state_root,
+        script="warm_up_gate",
+        settings=settings.model_dump(),
+        inputs=[model, *samples],
+    )
+    gated = load_gated_model(model, gate_weights=None, device=device)
+    every_sample = chain.from_iterable(read_samples(path) for path in samples)
+    chosen = choose_samples(every_sample, fraction=settings.warm_up_fraction, seed=settings.seed)
+    logger.info("%d samples to learn from", len(chosen))
+    result = warm_up_gate(
+        gated,
+        load_tokenizer(model),
+        chosen,
+        settings=settings,
+        state=state,
+    )
+    clear_state(state)
+    return result
+
+
+def load_gated_model(model: Path, *, gate_weights: Path | None, device: str = "auto") -> Any:
+    """A gated model ready to score: bf16 on a GPU, fp32 on a CPU.
+
+    Raises:
+        ModelError: the model is not gated, or the gate weights do not fit it.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    gated = load_causal_model(str(model), dtype=dtype).to(device).eval()
+    if not hasattr(gated.config, "quality_gate_init_std"):
+        raise ModelError(
+            f"'{model}' has no gates",
+            hint="convert it first: workflow_scripts/convert_checkpoint.py --help",
+        )
+    if gate_weights:
+        set_gate_weights(gated, read_gate_weights(gate_weights))
+    return gated
+
+
+def write_gate_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Writes gate weights, whole or not at all; the same weights give the same bytes."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        # A stream, not a path: torch writes a path's own name into the archive.
+        torch.save(weights, stream)
+
+
+def read_gate_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The file of warm_up_gate: layer name -> weights. Nothing in it is executed.
+
+    Raises:
+        ModelError: the file is missing or holds anything else.
+    """
+    try:
+        weights: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+    except Exception as error:  # torch raises many kinds for what is no tensor file
+        raise ModelError(
+            f"{path} is no gate weights file: {str(error).splitlines()[0]}",
+            expected="a file of warm_up_gate",
+        ) from None
+    return weights

@@ -1,0 +1,253 @@
+"""Gates learn to tell real answers from flawed ones; the model around them does not change.
+
+The backbone runs without gradients. Only its hidden states before each FFN are used, on which the
+gates are linear, so a step costs little more than a forward pass.
+
+Shape letters: B samples, T tokens, D hidden size, L layers, R rank of the low-rank update.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sluice.chat import EncodedSample, encode_samples
+from sluice.errors import DataError
+from sluice.files import atomic_path
+from sluice.gate.flaws import flawed_copy
+from sluice.gate.modeling import gate_parameters, hidden_before_ffn
+from sluice.logs import get_logger, progress
+from sluice.records import Sample
+from sluice.seeds import derive_seed
+from sluice.settings.gate import WarmUpGate
+
+logger = get_logger(__name__)
+
+_SAVE_EVERY_S = 45.0
+
+
+def choose_samples(samples: Iterable[Sample], *, fraction: float, seed: int) -> list[Sample]:
+    """The samples that gates learn from, sorted by id: each is drawn by its own id.
+
+    Raises:
+        DataError: fewer than two samples with an answer are left.
+    """
+    limit = fraction * 2**63
+    chosen = [
+        sample
+        for sample in samples
+        if derive_seed(seed, "warm_up_fraction", sample.id) < limit
+        and any(message.role == "assistant" and message.content for message in sample.messages)
+    ]
+    if len(chosen) < 2:
+        raise DataError(
+            f"{len(chosen)} samples are left for the warm-up of the gates",
+            expected="at least 2",
+            hint="raise gate.warm_up_fraction (1.0 takes all)",
+        )
+    return sorted(chosen, key=lambda sample: sample.id)
+
+
+def warm_up_gate(
+    model: Any,
+    tokenizer: Any,
+    samples: Sequence[Sample],
+    *,
+    settings: WarmUpGate,
+    state: Path,
+) -> tuple[dict[str, Tensor], list[float]]:
+    """Trains the gates of a model.
+
+    Args:
+        model: a gated model; none of its parameters is changed.
+        tokenizer: the model's.
+        samples: real samples, each with an assistant's message.
+        settings: loss, flaws, steps, token limit, seed.
+        state: the run's own folder for progress.
+    Returns:
+        Gate weights by name (float32), and the loss of every step.
+    """
+    gates = _Gates(model, settings=settings)
+    optimizer = torch.optim.AdamW(gates.trained, lr=settings.warm_up_learning_rate)
+    losses = _resume(state, gates.trained, optimizer)
+    last_save = time.monotonic()
+    steps = range(len(losses), settings.warm_up_steps)
+    total = settings.warm_up_steps
+    for step in progress(steps, total=total, what="steps", logger=logger, start=len(losses)):
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(step, settings)
+        texts, is_real_B = _batch(samples, step=step, settings=settings)
+        batch = encode_samples(tokenizer, texts, max_tokens=settings.max_tokens)
+        loss = _loss(model, tokenizer, batch, is_real_B, gates=gates, settings=settings)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if time.monotonic() - last_save > _SAVE_EVERY_S:
+            _save(state, gates.trained, optimizer, losses)
+            last_save = time.monotonic()
+    logger.info("gate loss %.3f at first, %.3f at last", losses[0], losses[-1])
+    return gates.by_name(), losses
+
+
+def gate_loss(
+    logits_BTL: Tensor, counted_BT: Tensor, is_real_B: Tensor, *, settings: WarmUpGate
+) -> Tensor:
+    """The loss of a batch, all layers alike.
+
+    sigmoid: binary cross-entropy, real answers against flawed ones. linear: the mean gate, to be
+    minimised. Averaged over tokens first and samples then, or over all tokens at once.
+
+    Args:
+        logits_BTL: gate logits.
+        counted_BT: bool; the tokens that count. Samples without any do not count either.
+        is_real_B: bool; False for flawed copies.
+        settings: which loss and average.
+    """
+    if settings.quality_loss_type == "sigmoid":
+        target_BTL = is_real_B[:, None, None].to(logits_BTL.dtype).expand_as(logits_BTL)
+        values = F.binary_cross_entropy_with_logits(logits_BTL, target_BTL, reduction="none")
+    else:
+        values = torch.sigmoid(logits_BTL)
+    counted = counted_BT.to(logits_BTL.dtype)
+    sums_B = (values.mean(-1) * counted).sum(1)
+    counts_B = counted.sum(1)
+    if settings.warm_up_average == "token":
+        loss = sums_B.sum() / counts_B.sum().clamp(min=1)
+    else:
+        has_any = counts_B > 0
+        loss = (sums_B[has_any] / counts_B[has_any]).mean() if has_any.any() else sums_B.sum()
+    return settings.quality_loss_weight * loss
+
+
+def _loss(
+    model: Any,
+    tokenizer: Any,
+    batch: list[EncodedSample],
+    is_real_B: Tensor,
+    *,
+    gates: "_Gates",
+    settings: WarmUpGate,
+) -> Tensor:
+    input_BT, real_token_BT, counted_BT = _pad(batch, tokenizer, settings=settings)
+    device = next(model.parameters()).device
+    with torch.no_grad(), hidden_before_ffn(model) as hidden_LBTD:
+        model.model(
+            input_ids=input_BT.to(device), attention_mask=real_token_BT.to(device), use_cache=False
+        )
+    logits = [
+        hidden_BTD.float() @ weight_D
+        for hidden_BTD, weight_D in zip(hidden_LBTD, gates.weights_LD(), strict=True)
+    ]
+    return gate_loss(
+        torch.stack(logits, dim=-1),
+        counted_BT.to(device),
+        is_real_B.to(device),
+        settings=settings,
+    )
+
+
+def _pad(
+    batch: list[EncodedSample], tokenizer: Any, *, settings: WarmUpGate
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Token ids, 1 where a token is real, and True where it counts in the loss; all (B, T)."""
+    width = max(len(tokens.input_ids) for tokens in batch)
+    input_BT = torch.zeros(len(batch), width, dtype=torch.int64)
+    real_BT = torch.zeros_like(input_BT)
+    counted_BT = torch.zeros(len(batch), width, dtype=torch.bool)
+    for row, tokens in enumerate(batch):
+        length = len(tokens.input_ids)
+        input_BT[row, :length] = torch.tensor(tokens.input_ids)
+        real_BT[row, :length] = 1
+        counted_BT[row, :length] = torch.tensor(tokens.is_response)
+    if settings.mask_special_tokens:
+        special = torch.tensor(sorted(tokenizer.all_special_ids))
+        counted_BT &= ~torch.isin(input_BT, special)
+    return input_BT, real_BT, counted_BT
+
+
+def _batch(
+    samples: Sequence[Sample], *, step: int, settings: WarmUpGate
+) -> tuple[list[Sample], Tensor]:
+    """Real samples and, for the sigmoid loss, a flawed copy of each; True for the real ones."""
+    size = min(settings.warm_up_batch_size, len(samples))
+    rng = np.random.default_rng(derive_seed(settings.seed, "warm_up_batch", step))
+    real = [samples[index] for index in rng.choice(len(samples), size=size, replace=False)]
+    if settings.quality_loss_type == "linear":
+        return real, torch.ones(size, dtype=torch.bool)
+    flawed = [
+        flawed_copy(
+            sample,
+            donor=real[(place + 1) % size],
+            flaws=settings.warm_up_flaws,
+            seed=derive_seed(settings.seed, "warm_up_flaw", step, place),
+        )
+        for place, sample in enumerate(real)
+    ]
+    return [*real, *flawed], torch.arange(2 * size) < size
+
+
+def _learning_rate(step: int, settings: WarmUpGate) -> float:
+    share = step / settings.warm_up_steps
+    return settings.warm_up_learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class _Gates:
+    """The weights in training: all of them, or a low-rank update that all layers share."""
+
+    def __init__(self, model: Any, *, settings: WarmUpGate) -> None:
+        parameters = gate_parameters(model)
+        self._names = list(parameters)
+        self._start_LD = torch.stack([weight.detach().float() for weight in parameters.values()])
+        num_layers, width = self._start_LD.shape
+        if settings.gate_mode == "full_rank":
+            self.trained = [self._start_LD.clone().requires_grad_()]
+            return
+        generator = torch.Generator().manual_seed(derive_seed(settings.seed, "gate_lora"))
+        left_LR = torch.randn(num_layers, settings.gate_lora_rank, generator=generator)
+        right_RD = torch.zeros(settings.gate_lora_rank, width)
+        device = self._start_LD.device
+        self.trained = [left_LR.to(device).requires_grad_(), right_RD.to(device).requires_grad_()]
+
+    def weights_LD(self) -> Tensor:
+        """The gates' present weights."""
+        if len(self.trained) == 1:
+            return self.trained[0]
+        left_LR, right_RD = self.trained
+        return self._start_LD + left_LR @ right_RD
+
+    def by_name(self) -> dict[str, Tensor]:
+        """The gates' present weights by name, on the CPU."""
+        weights = self.weights_LD().detach().cpu()
+        return {name: weights[index].clone() for index, name in enumerate(self._names)}
+
+
+def _save(state: Path, trained: list[Tensor], optimizer: Any, losses: list[float]) -> None:
+    values = {
+        "trained": [weight.detach() for weight in trained],
+        "optimizer": optimizer.state_dict(),
+        "losses": losses,
+    }
+    with atomic_path(state / "progress.pt") as temporary:
+        torch.save(values, temporary)
+
+
+def _resume(state: Path, trained: list[Tensor], optimizer: Any) -> list[float]:
+    """Puts an earlier run's progress in place; the losses of the steps that are done."""
+    file = state / "progress.pt"
+    if not file.is_file():
+        return []
+    values = torch.load(file, weights_only=True)
+    with torch.no_grad():
+        for weight, saved in zip(trained, values["trained"], strict=True):
+            weight.copy_(saved)
+    optimizer.load_state_dict(values["optimizer"])
+    losses: list[float] = values["losses"]
+    logger.info("an earlier run had done %d steps", len(losses))
+    return losses

@@ -1,0 +1,47 @@
+"""Trains the gates of a converted model; the model itself stays as it is.
+
+python workflow_scripts/warm_up_gate.py --model gated --samples train.jsonl --output gates.pt
+"""
+
+from pathlib import Path
+
+from sluice.cli import run
+from sluice.files import write_json
+from sluice.settings.base import narrow
+from sluice.settings.gate import WarmUpGate
+
+
+class Arguments(WarmUpGate):
+    """Warm up quality gates on real samples and flawed copies of them."""
+
+    model: Path
+    """Folder of convert_checkpoint."""
+    samples: tuple[Path, ...]
+    """Canonical samples, JSONL; several files are taken together."""
+    output: Path
+    """Gate weights to write."""
+    training_log: Path
+    """Loss of every step, JSON, to write."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
+    state_dir: Path = Path("results/.state/warm_up_gate")
+    """Where progress is kept until the gates are written."""
+
+
+def main(arguments: Arguments) -> None:
+    """Trains, and writes weights and losses."""
+    from sluice.gate.runs import run_warm_up, write_gate_weights
+
+    weights, losses = run_warm_up(
+        arguments.model,
+        arguments.samples,
+        settings=narrow(arguments, WarmUpGate),
+        device=arguments.device,
+        state_root=arguments.state_dir,
+    )
+    write_gate_weights(arguments.output, weights)
+    write_json(arguments.training_log, {"losses": losses})
+
+
+if __name__ == "__main__":
+    run(Arguments, main)
