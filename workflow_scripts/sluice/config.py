@@ -32,6 +32,8 @@ from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRan
 from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
 from sluice.validation import describe_validation_error, nearest
 
+_COMMAND_LINE = "the command line (--config)"
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -104,7 +106,7 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
         config = Config.model_validate(_with_own_datasets_only(values, files))
     except ValidationError as error:
         raise describe_validation_error(
-            error, model=Config, where=lambda path: _file_of(path, files)
+            error, model=Config, where=lambda path, value: _place_of(path, value, files)
         ) from None
     _check_names(config, files)
     return config
@@ -175,40 +177,53 @@ def _count_word(first: object) -> str:
 
 def _check_names(config: Config, files: Sequence[Path]) -> None:
     if not config.datasets:
-        raise ConfigError("no dataset is named", where=_file_of(("datasets",), files))
+        raise ConfigError("no dataset is named", where=_place_of(("datasets",), {}, files))
     for name, source in config.datasets.items():
         if (source.path is None) == (source.hub is None):
             raise ConfigError(
                 f"'datasets.{name}' has {_count_word(source.path)} of 'path' and 'hub'",
-                where=_file_of(("datasets", name), files),
+                where=_place_of(("datasets", name), {}, files),
                 expected="exactly one of them",
             )
     for name, model in config.models.items():
         if (model.path is None) == (model.build is None):
             raise ConfigError(
                 f"'models.{name}' has {_count_word(model.path)} of 'path' and 'build'",
-                where=_file_of(("models", name), files),
+                where=_place_of(("models", name), {}, files),
                 expected="path: a hub id or folder; or build: base",
             )
+    is_given = "model" in config.gate.model_fields_set
     if config.gate.model not in config.models:
         raise ConfigError(
             f"'gate.model' is '{config.gate.model}', which 'models' does not define",
-            where=_file_of(("gate", "model"), files),
+            where=_place_of(("gate", "model") if is_given else (), config.gate.model, files),
             hint=nearest(config.gate.model, list(config.models)),
         )
 
 
-def _file_of(path: tuple[str | int, ...], files: Sequence[Path]) -> str:
-    """The last file that holds the key (later ones win), or the command line."""
+def _place_of(path: tuple[str | int, ...], value: Any, files: Sequence[Path]) -> str:
+    """The last file that gives a key this value, or else the command line.
+
+    Later files win and ``--config`` wins over all of them, so a key that the last file holds with
+    another value was overridden. Of a mapping, which Snakemake merges key by key, the last file
+    that holds a part of it is named.
+    """
+    if not files:
+        return "the configuration"
     for file in reversed(files):
-        if _holds(yaml.safe_load(Path(file).read_text(encoding="utf-8")), path):
+        is_held, held = _look_up(_read_yaml(file), path)
+        if is_held and (not path or isinstance(value, Mapping) or held == value):
             return str(file)
-    return str(files[-1]) if files else "the configuration"
+        if is_held:
+            break
+    return _COMMAND_LINE
 
 
-def _holds(values: Any, path: tuple[str | int, ...]) -> bool:
+def _look_up(values: Any, path: tuple[str | int, ...]) -> tuple[bool, Any]:
+    """Whether there is a value at the path, and the value."""
     for part in path:
-        if not isinstance(values, Mapping) or part not in values:
-            return False
-        values = values[part]
-    return True
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return False, None
+    return True, values

@@ -16,7 +16,8 @@ def code_hash(script: Path | str) -> str:
     """Hash of a script and of every ``sluice`` module it imports, as 16 hex digits.
 
     Args:
-        script: a file, or the name of a script in ``workflow_scripts/`` without ``.py``.
+        script: a file in the folder that holds ``sluice/``, or the name of a script in
+            ``workflow_scripts/`` without ``.py``.
     """
     path = Path(script) if isinstance(script, Path) else _SCRIPTS / f"{script}.py"
     digest = hashlib.sha256()
@@ -28,13 +29,14 @@ def code_hash(script: Path | str) -> str:
 def import_closure(script: Path) -> dict[str, Path]:
     """The script and the ``sluice`` modules it imports: dotted name -> file.
 
-    Imports inside functions count; importing ``a.b`` also imports ``a``'s ``__init__``.
+    Modules are looked for beside the script. Imports inside functions count; importing ``a.b`` also
+    imports ``a``'s ``__init__``.
     """
     closure = {"__main__": script}
     todo = list(_imported_modules(script))
     while todo:
         name = todo.pop()
-        file = _module_file(name)
+        file = _module_file(script.parent, name)
         if file is None or name in closure:
             continue
         closure[name] = file
@@ -43,8 +45,8 @@ def import_closure(script: Path) -> dict[str, Path]:
 
 
 @cache
-def _module_file(name: str) -> Path | None:
-    base = _SCRIPTS.joinpath(*name.split("."))
+def _module_file(root: Path, name: str) -> Path | None:
+    base = root.joinpath(*name.split("."))
     for candidate in (base.with_suffix(".py"), base / "__init__.py"):
         if candidate.is_file():
             return candidate

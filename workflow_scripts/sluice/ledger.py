@@ -110,10 +110,15 @@ class Ledger:
     ) -> None:
         if self._stream:
             self._stream.close()
-        if kind is None:
-            self.check()
-        if self._atomic:
-            self._atomic.__exit__(kind, error, traceback)
+        try:
+            if kind is None:
+                self.check()
+        except AssertionError as failure:
+            kind, error, traceback = type(failure), failure, failure.__traceback__
+            raise
+        finally:
+            if self._atomic:
+                self._atomic.__exit__(kind, error, traceback)
         if kind is None:
             write_json(
                 self.path,

@@ -14,20 +14,23 @@ def describe_validation_error(
     error: ValidationError,
     *,
     model: type[BaseModel],
-    where: str | Callable[[tuple[str | int, ...]], str],
+    where: str | Callable[[tuple[str | int, ...], Any], str],
 ) -> ConfigError:
     """All findings of a validation as one error, the first in full, the others in a line each.
 
     Args:
         error: what pydantic raised.
         model: the model that was being filled, for the known keys.
-        where: the file or command line at fault, or a function from a key's path to it.
+        where: the file or command line at fault, or a function to it from a key's path and the
+            value found there (of a missing key, from the path and value of what lacks it).
     """
     findings = error.errors(include_url=False)
     first, rest = findings[0], findings[1:]
     described = _describe(first, model)
     lines = [described.what, *(f"also: {_describe(other, model).what}" for other in rest)]
-    place = where(_key_path(first["loc"])) if callable(where) else where
+    path = _key_path(first["loc"])
+    path = path[:-1] if first["type"] == "missing" else path
+    place = where(path, first["input"]) if callable(where) else where
     return ConfigError(
         "\n  ".join(lines), where=place, expected=described.expected, hint=described.hint
     )

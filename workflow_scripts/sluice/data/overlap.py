@@ -78,8 +78,11 @@ class QuestionIndex:
         found = grams(codes, length=self._length)
         is_known = self._is_known[_slots(found.hashes)]
         hashes, owners = found.hashes[is_known], found.owners[is_known]
+        is_shared = np.searchsorted(self._hashes, hashes, side="right") > np.searchsorted(
+            self._hashes, hashes
+        )
         touched = np.array([texts.prompt in self._by_text for texts in samples], dtype=bool)
-        touched[owners[np.isin(hashes, self._hashes)] // 2] = True
+        touched[owners[is_shared] // 2] = True
         return touched
 
     def match(self, texts: Texts, *, boilerplate: Boilerplate) -> Match | None:
@@ -99,12 +102,14 @@ class QuestionIndex:
         codes = encode([text])
         own_before = np.concatenate([[0], np.cumsum(~boilerplate.covers(codes))])
         found = grams(codes, length=self._length)
-        firsts = np.searchsorted(self._hashes, found.hashes)
-        lasts = np.searchsorted(self._hashes, found.hashes, side="right")
         has_own = own_before[found.places + self._length] > own_before[found.places]
+        is_candidate = has_own & self._is_known[_slots(found.hashes)]
+        hashes, places = found.hashes[is_candidate], found.places[is_candidate]
+        firsts = np.searchsorted(self._hashes, hashes)
+        lasts = np.searchsorted(self._hashes, hashes, side="right")
         reached: dict[int, int] = {}
-        for gram in np.flatnonzero((lasts > firsts) & has_own):
-            place = int(found.places[gram])
+        for gram in np.flatnonzero(lasts > firsts):
+            place = int(places[gram])
             for entry in range(firsts[gram], lasts[gram]):
                 start = int(self._places[entry])
                 if reached.get(start - place, 0) > place:

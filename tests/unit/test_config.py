@@ -1,0 +1,216 @@
+"""config.yaml, and the flags that come of it."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+import tyro
+import yaml
+from pydantic import BaseModel
+from support import ROOT
+
+from sluice.config import RULE_SETTINGS, Config, flags_for, load_config, settings_for
+from sluice.errors import ConfigError
+from sluice.settings.base import to_flags
+
+BUILT_IN = yaml.safe_load((ROOT / "config.yaml").read_text())
+MINIMAL = {"datasets": {"d": {"path": "d.jsonl"}}, "models": {"tiny": {"build": "base"}}}
+
+
+def _load(files, values=None, folder=None):
+    """Loads what Snakemake would merge of some files, and of values given by --config."""
+    paths = []
+    merged: dict[str, Any] = {}
+    for number, content in enumerate(files):
+        path = folder / f"file{number}.yaml"
+        path.write_text(yaml.safe_dump(content))
+        paths.append(path)
+        _merge(merged, content)
+    _merge(merged, values or {})
+    return load_config(merged, files=paths)
+
+
+def _merge(target, values):
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = yaml.safe_load(yaml.safe_dump(value))
+
+
+def test_built_in_configuration_is_right():
+    config = load_config(BUILT_IN, files=[ROOT / "config.yaml"])
+    assert config.seed == 42
+    assert "tiny" in config.models
+
+
+@pytest.mark.parametrize(
+    ("values", "what", "hint"),
+    [
+        ({"selcetion": {}}, "unknown key 'selcetion'", "did you mean 'selection'?"),
+        ({"data": {"test_ration": 0.1}}, "unknown key 'data.test_ration'", "'test_ratio'"),
+        ({"datasets": {"d": {"pth": "x"}}}, "unknown key 'datasets.d.pth'", "'path'"),
+        ({"models": {"m": {"biuld": "x"}}}, "unknown key 'models.m.biuld'", "'build'"),
+        ({"data": {"test_ratio": 1.5}}, "'data.test_ratio' is 1.5", ""),
+        ({"data": {"num_permutations": "many"}}, "'data.num_permutations' is 'many'", ""),
+        ({"data": 3}, "'data' is 3", ""),
+        ({"datasets": {}}, "no dataset is named", ""),
+        ({"datasets": {"d": {"path": "x", "hub": "y"}}}, "'datasets.d' has both of", ""),
+        ({"models": {"m": {}}}, "'models.m' has neither of 'path' and 'build'", ""),
+        ({"gate": {"model": "tinny"}}, "'gate.model' is 'tinny'", "did you mean 'tiny'?"),
+    ],
+)
+def test_mistake_in_a_file_names_key_file_and_nearest_known_key(tmp_path, values, what, hint):
+    with pytest.raises(ConfigError) as caught:
+        _load([{**MINIMAL, **values}], folder=tmp_path)
+    assert what in caught.value.what
+    assert hint in (caught.value.hint or "")
+    assert caught.value.where == str(tmp_path / "file0.yaml")
+
+
+def test_mistake_names_the_file_it_stands_in_not_the_last_one(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        _load([{**MINIMAL, "data": {"test_ratio": 2}}, {"seed": 3}], folder=tmp_path)
+    assert caught.value.where == str(tmp_path / "file0.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [
+        ({"data": {"test_ratio": "7"}}, "'data.test_ratio' is '7'"),
+        ({"data": {"test_ration": "0.1"}}, "unknown key 'data.test_ration'"),
+        ({"gate": {"model": "large"}}, "'gate.model' is 'large'"),
+        ({"datasets": {"e": {"subset": "x"}}}, "'datasets.e' has neither of"),
+    ],
+)
+def test_mistake_of_the_command_line_is_not_laid_to_a_file(tmp_path, override, what):
+    file = {**MINIMAL, "data": {"test_ratio": 0.3}, "gate": {"model": "tiny"}}
+    with pytest.raises(ConfigError) as caught:
+        _load([file], override, folder=tmp_path)
+    assert what in caught.value.what
+    assert caught.value.where == "the command line (--config)"
+
+
+def test_default_that_fits_no_longer_is_laid_to_the_file(tmp_path):
+    file = {"datasets": MINIMAL["datasets"], "models": {"large": {"path": "x"}}}
+    with pytest.raises(ConfigError, match=r"'gate\.model' is 'tiny'") as caught:
+        _load([file], folder=tmp_path)
+    assert caught.value.where == str(tmp_path / "file0.yaml")
+
+
+def test_missing_section_is_laid_to_the_file(tmp_path):
+    with pytest.raises(ConfigError, match="key 'datasets' is missing") as caught:
+        _load([{"models": MINIMAL["models"]}], folder=tmp_path)
+    assert caught.value.where == str(tmp_path / "file0.yaml")
+
+
+def test_strings_of_the_command_line_are_read_as_what_is_meant():
+    values = {
+        **MINIMAL,
+        "seed": "7",
+        "data": {"test_ratio": "0.5", "num_permutations": "64", "evaluation_texts": ["a", "b"]},
+    }
+    config = load_config(values)
+    assert (config.seed, config.data.test_ratio, config.data.num_permutations) == (7, 0.5, 64)
+    assert config.data.evaluation_texts == ("a", "b")
+
+
+def test_datasets_of_a_later_file_replace_the_earlier_ones(tmp_path):
+    config = _load([MINIMAL, {"datasets": {"mine": {"path": "x"}}}], folder=tmp_path)
+    assert list(config.datasets) == ["mine"]
+
+
+def test_configuration_is_frozen():
+    config = load_config(MINIMAL)
+    with pytest.raises(ValueError, match="frozen"):
+        config.seed = 3
+
+
+def _bound(metadata, *names):
+    """The lower or upper bound of a field, or None."""
+    found = [getattr(each, name) for each in metadata for name in names if hasattr(each, name)]
+    return found[0] if found else None
+
+
+def _other(annotation, metadata, default):
+    """A legal value that differs from the default."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = next(arg for arg in get_args(annotation) if arg is not type(None))
+        return _other(inner, metadata, default)
+    if get_origin(annotation) is Literal:
+        return next(choice for choice in get_args(annotation) if choice != default)
+    if get_origin(annotation) is tuple:
+        first, *_ = get_args(annotation)
+        values = get_args(first) if get_origin(first) is Literal else ("a b", "c")
+        return tuple(value for value in values if (value,) != default)[:2]
+    if annotation is bool:
+        return not default
+    if annotation is str:
+        return "it's {a} new --value"
+    if annotation is Path:
+        return Path("a b")
+    low = _bound(metadata, "ge", "gt") or 0
+    high = _bound(metadata, "le", "lt")
+    if annotation is int:
+        return low + 1 if default != low + 1 else low + 2
+    high = low + 2 if high is None else high
+    return low + (high - low) * (0.375 if default != low + (high - low) * 0.375 else 0.625)
+
+
+@pytest.mark.parametrize("rule", RULE_SETTINGS)
+def test_flags_give_back_the_settings_they_come_from(rule):
+    model = RULE_SETTINGS[rule]
+    changes = {
+        name: _other(field.annotation, field.metadata, field.default)
+        for name, field in model.model_fields.items()
+    }
+    for values in (changes, *({name: value} for name, value in changes.items()), {}):
+        settings = model(**values)
+        assert tyro.cli(model, args=to_flags(settings)) == settings
+
+
+def test_default_settings_need_no_flags():
+    assert [flag for model in RULE_SETTINGS.values() for flag in to_flags(model())] == []
+
+
+def test_flags_of_a_rule_follow_the_configuration():
+    values = {**MINIMAL, "seed": 5, "data": {"test_ratio": 0.4, "overlap_ngram": 20}}
+    config = load_config(values)
+    assert flags_for("split_dataset", config) == ["--seed", "5", "--test-ratio", "0.4"]
+    assert flags_for("drop_overlap", config) == ["--overlap-ngram", "20"]
+
+
+@pytest.mark.parametrize("rule", RULE_SETTINGS)
+def test_every_setting_of_a_rule_stands_in_one_section_with_the_same_default(rule):
+    config = load_config({**MINIMAL})
+    assert settings_for(rule, config) == RULE_SETTINGS[rule]()
+
+
+def _models(model, seen):
+    seen.add(model)
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel) and part not in seen:
+                _models(part, seen)
+    return seen
+
+
+def test_every_setting_has_a_description_that_ends_like_a_sentence():
+    for model in _models(Config, set(RULE_SETTINGS.values())):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+            assert field.description.rstrip().endswith("."), f"{model.__name__}.{name}"
+
+
+def test_configuration_is_read_without_torch_and_datasets():
+    code = (
+        "import sys; sys.path.insert(0, 'workflow_scripts'); import sluice.config; "
+        "print([n for n in ('torch', 'datasets', 'transformers', 'pyarrow') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,43 @@
+"""Logging and progress."""
+
+import logging
+
+import pytest
+
+from sluice import logs
+
+
+def test_ours_from_info_and_others_from_warning(capsys):
+    logs.set_up_logging()
+    logs.get_logger("sluice.x").info("ours")
+    logging.getLogger("another").info("theirs")
+    logging.getLogger("another").warning("their warning")
+    text = capsys.readouterr().err
+    assert "INFO  ours" in text
+    assert "theirs" not in text
+    assert "their warning" in text
+
+
+def test_progress_yields_all_items():
+    items = list(logs.progress(iter("abc"), total=3, what="x", logger=logs.get_logger("sluice")))
+    assert items == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("start", "done"), [(0, [1, 2, 3]), (5, [6, 7, 8])])
+def test_progress_says_how_many_are_done_the_rate_and_the_time_left(
+    monkeypatch, caplog, start, done
+):
+    monkeypatch.setattr(logs, "_LINE_EVERY_S", 0.0)
+    logger = logs.get_logger("sluice")
+    with caplog.at_level(logging.INFO, logger="sluice"):
+        list(logs.progress(range(4), total=9, what="steps", logger=logger, start=start))
+    assert [message.split(",")[0] for message in caplog.messages] == [
+        f"steps {count} of 9" for count in done
+    ]
+    assert all("a second" in each and each.endswith("s left") for each in caplog.messages)
+
+
+def test_progress_of_a_quick_loop_is_silent(caplog):
+    with caplog.at_level(logging.INFO, logger="sluice"):
+        list(logs.progress(range(9), total=9, what="steps", logger=logs.get_logger("sluice")))
+    assert caplog.messages == []
