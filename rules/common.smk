@@ -1,4 +1,4 @@
-"""What every rule file uses: the checked configuration, and the two params of a rule.
+"""Shared by all stages: the checked configuration, and the flags and code hash of a step.
 
 REQUIRED INPUTS: config.yaml (and any --configfile).
 OUTPUTS: none; defines `settings`, `DATASETS`, `flags` and `code`.
@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 # `.venv/bin/snakemake` without activation must run the same Python's scripts.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 from sluice.config import check_local_sources, flags_for, load_config
 from sluice.errors import ConfigError

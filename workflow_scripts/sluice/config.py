@@ -128,7 +128,7 @@ def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
                 siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
                 raise ConfigError(
                     f"'datasets.{name}.{key}' is '{path}', which does not exist",
-                    where=_file_of(("datasets", name, key), files),
+                    where=_place_of(("datasets", name, key), path, files),
                     hint=nearest(Path(path).name, siblings[:200]),
                 )
 

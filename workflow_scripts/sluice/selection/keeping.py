@@ -13,8 +13,8 @@ from sluice.files import atomic_path
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.records import Sample, SelectedSample, iterate_lines, write_samples
+from sluice.selection.columns import layer_columns, quality_of
 from sluice.selection.ranking import Indices
-from sluice.selection.scores import layer_columns, quality_of
 from sluice.tables import read_parquet
 
 logger = get_logger(__name__)

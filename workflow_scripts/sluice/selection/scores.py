@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.errors import ScoringError, shorten_ids
-from sluice.logs import get_logger
 from sluice.router_data import RouterData
+from sluice.selection.columns import layer_columns, quality_of
 from sluice.selection.segments import (
     Flags,
     Floats,
@@ -22,8 +22,6 @@ from sluice.selection.segments import (
     segment_worst_mean,
 )
 from sluice.settings.selection import ScoreSamples
-
-logger = get_logger(__name__)
 
 # A prediction this certain (nats) is taken as no more certain; without it, sure and right tokens
 # would divide nothing by nothing.
@@ -63,35 +61,6 @@ def score_samples(data: RouterData, *, settings: ScoreSamples) -> pa.Table:
     place = table.column_names.index("quality")
     column = pa.array(quality, mask=np.isnan(quality))
     return table.set_column(place, "quality", column).sort_by("id")
-
-
-def layer_columns(table: pa.Table) -> list[str]:
-    """The names of the per-layer gate columns, first layer first."""
-    return sorted(name for name in table.column_names if name.startswith("gate_layer_"))
-
-
-def quality_of(layers_NL: Floats, *, is_ok: Flags) -> Floats:
-    """Mean over layers of the gates' scores, each layer brought to one scale.
-
-    A layer's scores s become (s - min) / ((max - min) * mean), over all scored samples. Layers that
-    say the same of every sample are left out; where all do, quality is undefined (NaN).
-
-    Args:
-        layers_NL: per-layer scores; rows that are not ok do not matter.
-        is_ok: bool (N), which rows count.
-    Returns:
-        float64 (N), NaN for rows that are not ok.
-    """
-    counted = layers_NL[is_ok].astype(np.float64)
-    low, high, mean = counted.min(0), counted.max(0), counted.mean(0)
-    is_telling = high > low
-    if not is_telling.all():
-        logger.warning("%d of %d layers are constant", (~is_telling).sum(), len(is_telling))
-    quality = np.full(len(layers_NL), np.nan)
-    if is_telling.any():
-        scaled = (counted - low)[:, is_telling] / ((high - low) * mean)[is_telling]
-        quality[is_ok] = scaled.mean(1)
-    return quality
 
 
 def _row_blocks(data: RouterData) -> Iterator[slice]:
