@@ -19,6 +19,7 @@ include: "rules/tokenizer.smk"
 include: "rules/base.smk"
 include: "rules/gate.smk"
 include: "rules/selection.smk"
+include: "rules/pictures.smk"
 include: "rules/report.smk"
 
 
@@ -27,3 +28,6 @@ rule all:
     default_target: True
     input:
         "results/selected_data.jsonl",
+        "results/report/summary.txt",
+        gate_file("comparison.json"),
+        expand("results/random/{dataset}.jsonl", dataset=DATASETS),

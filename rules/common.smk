@@ -1,7 +1,7 @@
 """Shared by all stages: the checked configuration, and the flags and code hash of a step.
 
 REQUIRED INPUTS: config.yaml (and any --configfile).
-OUTPUTS: none; defines `settings`, `DATASETS`, `flags` and `code`.
+OUTPUTS: none; defines `settings`, `DATASETS`, `LABELLED`, `flags` and `code`.
 """
 
 import os
@@ -18,7 +18,8 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 from sluice.config import check_local_sources, flags_for, load_config
 from sluice.errors import ConfigError
 from sluice.fingerprint import code_hash as code
-from sluice.settings.base import to_flags
+from sluice.settings.base import narrow, to_flags
+from sluice.settings.data import DatasetSource
 
 
 def checked_config():
@@ -36,6 +37,7 @@ def checked_config():
 
 settings = checked_config()
 DATASETS = sorted(settings.datasets)
+LABELLED = [name for name in DATASETS if settings.datasets[name].truth]
 
 
 wildcard_constraints:
@@ -108,4 +110,37 @@ def source_files(wildcards):
 
 def source_flags(wildcards):
     """Where a dataset comes from and in which format, as flags."""
-    return shlex.join(to_flags(settings.datasets[wildcards.dataset]))
+    return shlex.join(to_flags(narrow(settings.datasets[wildcards.dataset], DatasetSource)))
+
+
+def truth_files(names):
+    """The known truth of the named datasets."""
+    return [settings.datasets[name].truth for name in names]
+
+
+def ledger_files(wildcards):
+    """Every step's books on the way to the selected data."""
+    shards = [
+        f"{number}_of_{settings.gate.num_shards}" for number in range(settings.gate.num_shards)
+    ]
+    return [
+        *expand(
+            "results/data/{dataset}/{step}.ledger.json",
+            dataset=DATASETS,
+            step=["samples", "clean", "split"],
+        ),
+        *expand(
+            "results/router_data/shards/{dataset}.{shard}.ledger.json",
+            dataset=DATASETS,
+            shard=shards,
+        ),
+        *expand("results/selected/{dataset}.ledger.json", dataset=DATASETS),
+        "results/selected_data.ledger.json",
+    ]
+
+
+def report_files():
+    """Pictures and tables of the report; those about flaws only where a truth is known."""
+    always = ["results/report/score_distributions.png", "results/report/layer_heatmap.png"]
+    labelled = ["results/report/score_by_flaw.png", "results/report/score_auroc.csv"]
+    return always + (labelled if LABELLED else [])

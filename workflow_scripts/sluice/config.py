@@ -15,7 +15,7 @@ from sluice.settings.base import Settings, to_flags
 from sluice.settings.base_model import BaseSettings, TrainBaseModel
 from sluice.settings.data import (
     ConvertDataset,
-    DatasetSource,
+    Dataset,
     DataSettings,
     DropOverlap,
     MakeDemoData,
@@ -55,7 +55,7 @@ class Config(Settings):
 
     seed: int = 42
     """The one seed; every random choice derives its own from it by name."""
-    datasets: dict[Name, DatasetSource]
+    datasets: dict[Name, Dataset]
     """The datasets to score and select from."""
     models: dict[Name, ModelSource]
     """Every model, named once."""
@@ -92,7 +92,8 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
 def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Config:
     """Checks the merged values of config.yaml and of every ``--configfile`` and ``--config``.
 
-    A file that names ``datasets`` names all of them: the built-in ones do not linger beside them.
+    A file that names ``datasets`` names all of them: neither the built-in ones nor their evaluation
+    sets linger beside them.
 
     Args:
         values: what Snakemake merged; ``--config`` makes strings of nested values, which are read
@@ -103,7 +104,7 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
             defines.
     """
     try:
-        config = Config.model_validate(_with_own_datasets_only(values, files))
+        config = Config.model_validate(_with_own_data_only(values, files))
     except ValidationError as error:
         raise describe_validation_error(
             error, model=Config, where=lambda path, value: _place_of(path, value, files)
@@ -121,7 +122,7 @@ def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
         ConfigError: a local path does not exist, with the nearest name that does.
     """
     for name, dataset in config.datasets.items():
-        for key in ("path", "articles"):
+        for key in ("path", "articles", "truth"):
             path = getattr(dataset, key)
             if path and not path.startswith("results/") and not Path(path).exists():
                 folder = Path(path).parent
@@ -154,16 +155,25 @@ def _find_value(config: Config, name: str) -> Any:
     return getattr(holders[0], name)
 
 
-def _with_own_datasets_only(values: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
-    """Undoes Snakemake's merge for ``datasets``: only the last file's, and the command line's."""
-    named = [set(_read_yaml(file).get("datasets") or {}) for file in files]
-    named = [names for names in named if names]
-    earlier: set[str] = set().union(*named[:-1]) - named[-1] if named else set()
+def _with_own_data_only(values: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
+    """Undoes Snakemake's merge for what says which data: the last file that names datasets counts.
+
+    Of ``datasets`` only its own stay, and of ``data.evaluation_texts`` only its own or the command
+    line's.
+    """
+    naming = [_read_yaml(file) for file in files]
+    naming = [content for content in naming if content.get("datasets")]
     datasets = values.get("datasets")
-    if not isinstance(datasets, Mapping):
+    if len(naming) < 2 or not isinstance(datasets, Mapping):
         return dict(values)
-    kept = {name: source for name, source in datasets.items() if name not in earlier}
-    return {**values, "datasets": kept}
+    *earlier, last = naming
+    gone = {name for content in earlier for name in content["datasets"]} - set(last["datasets"])
+    kept = {name: source for name, source in datasets.items() if name not in gone}
+    data = dict(values.get("data") or {})
+    inherited = [_look_up(content, ("data", "evaluation_texts")) for content in earlier]
+    if (True, data.get("evaluation_texts")) in inherited:
+        del data["evaluation_texts"]
+    return {**values, "datasets": kept, "data": data}
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ The counts are taken at different places (read, keep, reject) so that the check 
 import json
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -78,7 +79,7 @@ class Ledger:
 
     def reasons(self) -> str:
         """Counts by reason: ``bad_json 10, over_long 2``."""
-        return ", ".join(f"{name} {count:,}" for name, count in sorted(self.rejected.items()))
+        return format_reasons(self.rejected)
 
     def save_rejected(self, path: Path) -> None:
         """Keeps the rejected rows so far elsewhere, for a step that is about to fail."""
@@ -130,6 +131,11 @@ class Ledger:
                     "rejected": dict(sorted(self.rejected.items())),
                 },
             )
+
+
+def format_reasons(rejected: Mapping[str, int]) -> str:
+    """Counts by reason: ``bad_json 10, over_long 2``."""
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(rejected.items()))
 
 
 def read_ledger(path: Path) -> dict[str, Any]:

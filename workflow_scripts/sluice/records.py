@@ -3,6 +3,7 @@ r"""The canonical sample, and JSON Lines files of it.
 A line ends at ``\n`` and nowhere else: U+2028, NUL and carriage returns inside strings survive.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -64,7 +65,7 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
-    """Streams the samples of a canonical JSONL file.
+    """Streams the samples of a canonical JSONL file; selected ones keep their scores and ranks.
 
     Raises:
         DataError: the file is missing or a line is not a canonical sample.
@@ -100,6 +101,8 @@ def _parse_sample(line: bytes, *, number: int, path: Path) -> Sample:
     try:
         return Sample.model_validate_json(line)
     except ValidationError as error:
+        with contextlib.suppress(ValidationError):
+            return SelectedSample.model_validate_json(line)
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "line"
         raise DataError(

@@ -1,12 +1,18 @@
-"""Parquet files, written whole or not at all."""
+"""Parquet and CSV files, written whole or not at all."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import DataError
 from sluice.files import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_parquet(path: Path, table: pa.Table) -> None:
@@ -31,3 +37,9 @@ def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}")
     return table
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Writes a table as CSV with six digits behind the point; the same table, the same bytes."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

@@ -46,7 +46,7 @@ class ConvertDataset(Settings):
 
 
 class DatasetSource(Settings):
-    """Where one dataset comes from; the entries of ``datasets:`` in config.yaml."""
+    """Where one dataset comes from."""
 
     path: str | None = None
     """File or folder: JSON, JSONL, CSV, Parquet, each also .gz or .zst."""
@@ -62,6 +62,14 @@ class DatasetSource(Settings):
     """Row format; ``auto`` looks at the first rows."""
     articles: str | None = None
     """LawShift only: JSON file of the statute articles, article number -> text."""
+
+
+class Dataset(DatasetSource):
+    """One dataset; the entries of ``datasets:`` in config.yaml."""
+
+    truth: str | None = None
+    """Parquet file with ``id``, ``is_flawed`` and ``flaw``, where it is known which samples are
+    flawed. No step but the evaluation of scores reads it."""
 
 
 class DropOverlap(Settings):
