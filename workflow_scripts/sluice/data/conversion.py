@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from sluice.data.formats import FORMATS, Resources, Row, RowProblem, detect_format
 from sluice.data.sources import SourceRow, read_hub, read_source
@@ -169,7 +170,7 @@ def _line(
         place = ".".join(str(part) for part in first["loc"])
         reason = "bad_utf8" if first["type"] == "string_unicode" else "wrong_type"
         raise RowProblem(reason, f"{place}: {first['msg']}") from None
-    except UnicodeError:
+    except PydanticSerializationError:
         raise RowProblem("bad_utf8", "half a surrogate pair, which UTF-8 cannot hold") from None
 
 
