@@ -245,6 +245,7 @@ def test_alpaca_history_and_system_come_first():
         ("user", "q3"),
         ("assistant", "a3"),
     ]
+    assert _read("alpaca", row).used >= set(row)
 
 
 @pytest.mark.parametrize(

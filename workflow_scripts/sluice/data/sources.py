@@ -122,7 +122,7 @@ def _open(file: Path) -> IO[bytes]:
     if file.name.lower().endswith(".zst"):
         import pyarrow as pa
 
-        # pyarrow reads every frame and refuses a cut one; the zstandard package does neither.
+        # pyarrow refuses a cut file; the zstandard package takes what is there for the whole.
         return io.BufferedReader(pa.input_stream(str(file), compression="zstd"))
     return open(file, "rb")
 
