@@ -66,7 +66,8 @@ class Ledger:
         if self._stream:
             entry = {"reason": reason, "where": where, "detail": detail, "row": row}
             # ASCII keeps lone surrogates, which UTF-8 cannot hold, readable in the file.
-            self._stream.write(json.dumps(entry, ensure_ascii=True) + "\n")
+            # A Parquet row may hold bytes, which JSON cannot: they are shown as Python shows them.
+            self._stream.write(json.dumps(entry, ensure_ascii=True, default=repr) + "\n")
 
     def count_rejected(self, reason: str) -> None:
         """Counts a rejected row without writing it: for cuts that most rows fall below."""

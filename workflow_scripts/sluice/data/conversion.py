@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from sluice.data.formats import FORMATS, Resources, Row, RowProblem, detect_format
 from sluice.data.sources import SourceRow, read_hub, read_source
@@ -83,12 +84,13 @@ def _detect(first: list[SourceRow]) -> str:
 
 
 def _rows(source: DatasetSource) -> Iterator[SourceRow]:
-    if source.hub is not None:
+    if source.path is not None and source.hub is None:
+        return read_source(Path(source.path))
+    if source.hub is not None and source.path is None:
         return read_hub(
             source.hub, revision=source.revision, subset=source.subset, split=source.hub_split
         )
-    assert source.path is not None
-    return read_source(Path(source.path))
+    raise DataError("a dataset comes from exactly one of 'path' and 'hub'")
 
 
 def _articles(source: DatasetSource) -> dict[str, str] | None:
@@ -115,14 +117,17 @@ def _converted(
         try:
             if row.problem is not None:
                 raise RowProblem(row.problem, "the row cannot be read")
-            line, sample_id = _line(row.value, name, resources, dataset=dataset, index=index)
-            if sum(len(text) for text in _texts(row.value)) > settings.max_chars:
-                raise RowProblem("over_long", f"more than {settings.max_chars:,} characters")
+            line, sample_id = _line(
+                row.value, name, resources, dataset=dataset, index=index, settings=settings
+            )
             if sample_id in ids:
                 raise RowProblem("duplicate_id", sample_id)
         except RowProblem as problem:
             ledger.reject(
-                problem.reason, row=row.value or row.raw, where=row.where, detail=problem.detail
+                problem.reason,
+                row=row.raw if row.problem else row.value,
+                where=row.where,
+                detail=problem.detail,
             )
             continue
         ids.add(sample_id)
@@ -130,20 +135,14 @@ def _converted(
         yield line
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in a row, however deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
-
-
 def _line(
-    value: Any, name: str, resources: Resources, *, dataset: str, index: int
+    value: Any,
+    name: str,
+    resources: Resources,
+    *,
+    dataset: str,
+    index: int,
+    settings: ConvertDataset,
 ) -> tuple[bytes, str]:
     if not isinstance(value, dict):
         raise RowProblem("wrong_type", f"the row is {type(value).__name__}, not an object")
@@ -152,6 +151,8 @@ def _line(
     for role in ("assistant", "user"):
         if role not in roles:
             raise RowProblem(f"no_{role}_text", f"no {role} message with text")
+    if sum(len(message["content"]) for message in row.messages) > settings.max_chars:
+        raise RowProblem("over_long", f"more than {settings.max_chars:,} characters")
     fields: dict[str, Any] = {
         "messages": row.messages,
         "dataset": dataset,
@@ -169,7 +170,7 @@ def _line(
         place = ".".join(str(part) for part in first["loc"])
         reason = "bad_utf8" if first["type"] == "string_unicode" else "wrong_type"
         raise RowProblem(reason, f"{place}: {first['msg']}") from None
-    except UnicodeError:
+    except PydanticSerializationError:
         raise RowProblem("bad_utf8", "half a surrogate pair, which UTF-8 cannot hold") from None
 
 

@@ -70,6 +70,8 @@ def from_messages(row: dict[str, Any], resources: Resources) -> Row:
         _message(entry, role_key="role", text_key="content") for entry in _list(row, "messages")
     ]
     own = {name: row[name] for name in ("id", "weight", "meta") if row.get(name) is not None}
+    if "meta" in own:
+        _object(own, "meta")
     used = {"messages", "dataset", "id", "weight", "group", "reference", "meta"}
     group = row.get("group")
     return Row(messages, used, None if group is None else str(group), row.get("reference"), own)
@@ -83,9 +85,11 @@ def from_sharegpt(row: dict[str, Any], resources: Resources) -> Row:
     """
     turns = _list(row, "conversations")
     messages = [_message(entry, role_key="from", text_key="value") for entry in turns]
-    head = [str(row[name]) for name in ("system", "tools") if row.get(name)]
-    if row.get("tools"):
-        head[-1] = f"# Tools\n\n{head[-1]}"
+    head = [_text(row, "system")] if row.get("system") else []
+    tools = row.get("tools") or "[]"
+    tools = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
+    if tools.strip() != "[]":
+        head.append(f"# Tools\n\n{tools}")
     if head:
         messages.insert(0, {"role": "system", "content": "\n\n".join(head)})
     return Row(messages, {"conversations", "system", "tools"})
@@ -97,10 +101,7 @@ def from_alpaca(row: dict[str, Any], resources: Resources) -> Row:
     if row.get("input"):
         prompt = f"{prompt}\n\n{_text(row, 'input')}"
     messages = _exchange(prompt, _text(row, "output"))
-    for pair in reversed(row.get("history") or []):
-        if not isinstance(pair, Sequence) or len(pair) != 2:
-            raise RowProblem("wrong_type", "'history' holds no pairs of question and answer")
-        messages = _exchange(str(pair[0]), str(pair[1])) + messages
+    messages = [message for pair in _history(row) for message in _exchange(*pair)] + messages
     if row.get("system"):
         messages.insert(0, {"role": "system", "content": _text(row, "system")})
     return Row(messages, {"instruction", "input", "output", "system", "history"})
@@ -205,12 +206,21 @@ def _message(entry: Any, *, role_key: str, text_key: str) -> RawMessage:
     role = _ROLES.get(given) if isinstance(given, str) else None
     if role is None:
         raise RowProblem("unknown_role", f"role {given!r}")
-    calls = entry.get("tool_calls") or []
-    if calls and not entry.get(text_key):
-        return {"role": role, "content": "\n".join(_tool_call(call) for call in calls)}
+    if entry.get("tool_calls"):
+        said = [_text(entry, text_key)] if entry.get(text_key) else []
+        calls = [_tool_call(call) for call in _list(entry, "tool_calls")]
+        return {"role": role, "content": "\n".join(said + calls)}
     text = _text(entry, text_key)
     is_call = given == "function_call"
     return {"role": role, "content": f"<tool_call>\n{text}\n</tool_call>" if is_call else text}
+
+
+def _history(row: dict[str, Any]) -> list[list[str]]:
+    pairs = _list(row, "history") if row.get("history") else []
+    for pair in pairs:
+        if not isinstance(pair, list) or [type(text) for text in pair] != [str, str]:
+            raise RowProblem("wrong_type", "'history' holds no pairs of question and answer")
+    return pairs
 
 
 def _tool_call(call: Any) -> str:

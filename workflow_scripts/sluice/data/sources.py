@@ -8,12 +8,13 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
-
-import zstandard
 
 from sluice.errors import DataError
 from sluice.logs import get_logger
@@ -37,7 +38,7 @@ class SourceRow:
     """File and line, row or item, counted from 1."""
     value: Any = None
     problem: str | None = None
-    """Why the row could not be read: bad_json, bad_utf8, line_too_long."""
+    """Why the row could not be read: bad_json, bad_utf8, bad_csv, line_too_long."""
     raw: str = ""
     """The unreadable text, shortened."""
 
@@ -69,13 +70,14 @@ def read_hub(
     try:
         rows = load_dataset(name, subset, revision=revision, split=split)
     except Exception as error:  # the library raises many kinds, its own and its HTTP client's
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"dataset '{name}' could not be loaded: {str(error).splitlines()[0]}",
+            f"dataset '{name}' could not be loaded: {reason}",
             expected=f"subset {subset or 'default'}, split {split}, revision {revision or 'main'}",
             hint="offline (HF_HUB_OFFLINE=1) only downloaded datasets work; or give a path",
         ) from None
     for number, row in enumerate(rows, start=1):
-        yield SourceRow(f"row {number}", dict(row))
+        yield SourceRow(f"row {number}", _plain(dict(row)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -85,7 +87,7 @@ def _files(path: Path) -> list[Path]:
         siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{path} does not exist", hint=nearest(path.name, siblings[:200]))
     every = sorted(file for file in path.rglob("*") if file.is_file())
-    visible = [file for file in every if not file.name.startswith(".")]
+    visible = [file for file in every if not _is_hidden(file.relative_to(path))]
     files = [file for file in visible if _kind(file) in _READERS]
     skipped = [file.name for file in visible if _kind(file) not in _READERS]
     if skipped:
@@ -93,6 +95,10 @@ def _files(path: Path) -> list[Path]:
     if not files:
         raise DataError(f"{path} holds no data file", expected=f"one of {', '.join(_READERS)}")
     return files
+
+
+def _is_hidden(file: Path) -> bool:
+    return any(part.startswith(".") for part in file.parts)
 
 
 def _kind(file: Path) -> str:
@@ -114,40 +120,44 @@ def _open(file: Path) -> IO[bytes]:
     if file.name.lower().endswith(".gz"):
         return io.BufferedReader(gzip.open(file, "rb"))
     if file.name.lower().endswith(".zst"):
-        return io.BufferedReader(zstandard.open(file, "rb"))
+        import pyarrow as pa
+
+        # pyarrow refuses a cut file; the zstandard package takes what is there for the whole.
+        return io.BufferedReader(pa.input_stream(str(file), compression="zstd"))
     return open(file, "rb")
 
 
-def _damaged(file: Path, error: Exception) -> DataError:
+def _damaged(file: Path, error: object) -> DataError:
     return DataError(
         f"{file} is damaged: {error}", hint="download or make it again; nothing was written"
     )
 
 
-_DAMAGE = (EOFError, OSError, zstandard.ZstdError)
+_DAMAGE = (EOFError, OSError, zlib.error)
 
 
 def _read_jsonl(file: Path) -> Iterator[SourceRow]:
     with _open(file) as stream:
         number = 0
-        while True:
-            try:
-                line = stream.readline(MAX_LINE_BYTES + 1)
-            except _DAMAGE as error:
-                raise _damaged(file, error) from None
-            if not line:
-                return
+        while line := _read_line(stream, file):
             number += 1
             where = f"line {number}"
             if len(line) > MAX_LINE_BYTES:
                 yield SourceRow(where, problem="line_too_long", raw=_shown(line))
                 while line and not line.endswith(b"\n"):
-                    line = stream.readline(MAX_LINE_BYTES)
+                    line = _read_line(stream, file)
                 continue
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
                 yield _parsed(line, where)
+
+
+def _read_line(stream: IO[bytes], file: Path) -> bytes:
+    try:
+        return stream.readline(MAX_LINE_BYTES + 1)
+    except _DAMAGE as error:
+        raise _damaged(file, error) from None
 
 
 def _parsed(line: bytes, where: str) -> SourceRow:
@@ -192,17 +202,18 @@ def _read_csv(file: Path) -> Iterator[SourceRow]:
             stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as text,
     ):
-        rows = csv.DictReader(text)
+        # Not strict, a quote that is never closed would swallow the rest of the file unseen.
+        rows = csv.DictReader(text, strict=True)
         try:
-            for number, row in enumerate(rows, start=2):
-                where = f"line {number}"
+            for row in rows:
+                where = f"line {rows.line_num}"
                 if None in row or None in row.values():
                     raw = json.dumps(row, ensure_ascii=True, default=str, skipkeys=True)
                     yield SourceRow(where, problem="bad_csv", raw=raw[:_SHOWN_CHARS])
                 else:
                     yield SourceRow(where, row)
         except csv.Error as error:
-            raise _damaged(file, error) from None
+            raise _damaged(file, f"after line {rows.line_num}: {error}") from None
         except _DAMAGE as error:
             raise _damaged(file, error) from None
 
@@ -216,11 +227,35 @@ def _read_parquet(file: Path) -> Iterator[SourceRow]:
         source = io.BytesIO(_open(file).read()) if is_compressed else str(file)
         number = 0
         for batch in pq.ParquetFile(source).iter_batches(batch_size=1000):
-            for row in batch.to_pylist():
+            for row in _batch_rows(batch):
                 number += 1
-                yield SourceRow(f"row {number}", row)
+                problem = "bad_utf8" if row is None else None
+                yield SourceRow(f"row {number}", _plain(row), problem)
     except (pa.ArrowException, *_DAMAGE) as error:
         raise _damaged(file, error) from None
+
+
+def _batch_rows(batch: Any) -> Iterator[dict[str, Any] | None]:
+    """None stands for a row whose text is not UTF-8, which pyarrow finds out only here."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for place in range(batch.num_rows):
+            try:
+                yield batch.slice(place, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                yield None
+
+
+def _plain(value: Any) -> Any:
+    """Dates and decimals, which Parquet has and JSON has not, as text."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value
 
 
 def _shown(data: bytes) -> str:
