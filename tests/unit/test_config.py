@@ -4,7 +4,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 import tyro
@@ -123,6 +123,17 @@ def test_datasets_of_a_later_file_replace_the_earlier_ones(tmp_path):
     assert list(config.datasets) == ["mine"]
 
 
+def test_datasets_of_a_later_file_bring_no_evaluation_sets_along(tmp_path):
+    first = {**MINIMAL, "data": {"evaluation_texts": ["heldout.jsonl"], "test_ratio": 0.3}}
+    second = {"datasets": {"mine": {"path": "x"}}}
+    config = _load([first, second], folder=tmp_path)
+    assert config.data.evaluation_texts == ()
+    assert config.data.test_ratio == 0.3
+    second["data"] = {"evaluation_texts": ["mine_heldout.jsonl"]}
+    config = _load([first, second], folder=tmp_path)
+    assert config.data.evaluation_texts == ("mine_heldout.jsonl",)
+
+
 def test_configuration_is_frozen():
     config = load_config(MINIMAL)
     with pytest.raises(ValueError, match="frozen"):
@@ -137,6 +148,9 @@ def _bound(metadata, *names):
 
 def _other(annotation, metadata, default):
     """A legal value that differs from the default."""
+    if get_origin(annotation) is Annotated:
+        inner, field = get_args(annotation)
+        return _other(inner, field.metadata, default)
     if get_origin(annotation) in (Union, types.UnionType):
         inner = next(arg for arg in get_args(annotation) if arg is not type(None))
         return _other(inner, metadata, default)
