@@ -2,7 +2,7 @@
 
     python benchmarks/hold_out_flaws.py [--learning-rate 0.01] [--steps 150]
 
-Warms up the gates of results/gate/tiny/converted once with all kinds of flawed copies, once without
+Warms up the gates of results/gate/base/converted once with all kinds of flawed copies, once without
 each kind, and once with the linear loss; scores a quarter of the built-in training samples with
 each, and prints a Markdown table. Needs a finished built-in run.
 """
@@ -24,7 +24,7 @@ from sluice.settings.gate import CollectRouterData, WarmUpGate  # noqa: E402
 from sluice.settings.selection import ScoreSamples  # noqa: E402
 
 DATASETS = ("numbers", "countries", "cases")
-MODEL = ROOT / "results/gate/tiny/converted"
+MODEL = ROOT / "results/gate/base/converted"
 SHARD = (0, 4)
 
 

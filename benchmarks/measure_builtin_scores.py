@@ -1,6 +1,6 @@
 """How well plain scores of a model tell flawed from clean samples of the built-in world.
 
-    python benchmarks/measure_builtin_scores.py results/base/tiny/final_model
+    python benchmarks/measure_builtin_scores.py results/base/base/final_model
 
 Prints two Markdown tables: AUROC by score and flaw kind, and the share of clean samples among the
 best. Needs results/demo/. A score is low for a good sample; AUROC is the probability that a flawed

@@ -2,8 +2,8 @@
 
 Example:
     python workflow_scripts/train_base_model.py --samples results/demo/base_corpus.jsonl \
-        --tokenizer results/tokenizer/tiny --output results/base/tiny/final_model \
-        --training-log results/base/tiny/training_log.json
+        --tokenizer results/tokenizer/base --output results/base/base/final_model \
+        --training-log results/base/base/training_log.json
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Example:
     python workflow_scripts/train_tokenizer.py --samples results/demo/base_corpus.jsonl \
-        --chat-template resources/tokenizer/chat_template.jinja --folder results/tokenizer/tiny
+        --chat-template resources/tokenizer/chat_template.jinja --folder results/tokenizer/base
 """
 
 from pathlib import Path

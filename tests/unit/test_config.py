@@ -17,7 +17,7 @@ from sluice.errors import ConfigError
 from sluice.settings.base import to_flags
 
 BUILT_IN = yaml.safe_load((ROOT / "config.yaml").read_text())
-MINIMAL = {"datasets": {"d": {"path": "d.jsonl"}}, "models": {"tiny": {"build": "base"}}}
+MINIMAL = {"datasets": {"d": {"path": "d.jsonl"}}, "models": {"base": {"build": "base"}}}
 
 
 def _load(files, values=None, folder=None):
@@ -44,7 +44,7 @@ def _merge(target, values):
 def test_built_in_configuration_is_right():
     config = load_config(BUILT_IN, files=[ROOT / "config.yaml"])
     assert config.seed == 42
-    assert "tiny" in config.models
+    assert "base" in config.models
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_built_in_configuration_is_right():
         ({"datasets": {}}, "no dataset is named", ""),
         ({"datasets": {"d": {"path": "x", "hub": "y"}}}, "'datasets.d' has both of", ""),
         ({"models": {"m": {}}}, "'models.m' has neither of 'path' and 'build'", ""),
-        ({"gate": {"model": "tinny"}}, "'gate.model' is 'tinny'", "did you mean 'tiny'?"),
+        ({"gate": {"model": "bass"}}, "'gate.model' is 'bass'", "did you mean 'base'?"),
     ],
 )
 def test_mistake_in_a_file_names_key_file_and_nearest_known_key(tmp_path, values, what, hint):
@@ -87,7 +87,7 @@ def test_mistake_names_the_file_it_stands_in_not_the_last_one(tmp_path):
     ],
 )
 def test_mistake_of_the_command_line_is_not_laid_to_a_file(tmp_path, override, what):
-    file = {**MINIMAL, "data": {"test_ratio": 0.3}, "gate": {"model": "tiny"}}
+    file = {**MINIMAL, "data": {"test_ratio": 0.3}, "gate": {"model": "base"}}
     with pytest.raises(ConfigError) as caught:
         _load([file], override, folder=tmp_path)
     assert what in caught.value.what
@@ -96,7 +96,7 @@ def test_mistake_of_the_command_line_is_not_laid_to_a_file(tmp_path, override, w
 
 def test_default_that_fits_no_longer_is_laid_to_the_file(tmp_path):
     file = {"datasets": MINIMAL["datasets"], "models": {"large": {"path": "x"}}}
-    with pytest.raises(ConfigError, match=r"'gate\.model' is 'tiny'") as caught:
+    with pytest.raises(ConfigError, match=r"'gate\.model' is 'base'") as caught:
         _load([file], folder=tmp_path)
     assert caught.value.where == str(tmp_path / "file0.yaml")
 

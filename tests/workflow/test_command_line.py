@@ -48,8 +48,8 @@ WRONG = {
         ["'selection.selection_percentage' is 0", "greater than 0"],
     ),
     "undefined model": (
-        {"gate": {"model": "tony"}},
-        ["'gate.model' is 'tony', which 'models' does not define", "did you mean 'tiny'?"],
+        {"gate": {"model": "bass"}},
+        ["'gate.model' is 'bass', which 'models' does not define", "did you mean 'base'?"],
     ),
     "model without a source": (
         {"models": {"big": {"trust_remote_code": False}}},

@@ -30,7 +30,9 @@ def describe_validation_error(
     lines = [described.what, *(f"also: {_describe(other, model).what}" for other in rest)]
     path = _key_path(first["loc"])
     path = path[:-1] if first["type"] == "missing" else path
-    place = where(path, first["input"]) if callable(where) else where
+    # A wrong name is itself the key: whatever stands under it, the file that has it is meant.
+    found = {} if _is_name(first) else first["input"]
+    place = where(path, found) if callable(where) else where
     return ConfigError(
         "\n  ".join(lines), where=place, expected=described.expected, hint=described.hint
     )
@@ -54,8 +56,16 @@ def _describe(finding: Any, model: type[BaseModel]) -> ConfigError:
         return ConfigError(f"key '{key}' is missing")
     if not path:
         return ConfigError(finding["msg"].removeprefix("Value error, "))
-    what = f"'{key}' is {_shown(finding['input'])}"
+    if _is_name(finding):
+        what = f"the name {_shown(finding['input'])} in '{'.'.join(map(str, path[:-1]))}' is illegal"
+    else:
+        what = f"'{key}' is {_shown(finding['input'])}"
     return ConfigError(what, expected=_expectation(finding))
+
+
+def _is_name(finding: Any) -> bool:
+    """Whether the mistake is a mapping's key, not a value; pydantic marks it."""
+    return bool(finding["loc"]) and finding["loc"][-1] == "[key]"
 
 
 def _expectation(finding: Any) -> str:

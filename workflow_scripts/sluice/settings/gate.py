@@ -99,7 +99,7 @@ class CollectRouterData(ScoringPass, TokenLimit):
 class GateSettings(GateShape, ComparePrecision, WarmUp, ScoringPass):
     """The ``gate:`` section."""
 
-    model: str = "tiny"
+    model: str = "base"
     """Which entry of ``models:`` scores the data."""
     num_shards: Annotated[int, Field(ge=1)] = 1
     """Parts of each dataset that are scored as jobs of their own."""
