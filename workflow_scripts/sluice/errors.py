@@ -57,6 +57,18 @@ class SelectionError(SluiceError):
     """The scores cannot be ranked, or the request cannot be met."""
 
 
+class GradingError(SluiceError):
+    """A reference that a grader cannot compare with."""
+
+
+class EngineError(SluiceError):
+    """An engine, its device or its server cannot generate."""
+
+
+class TrainingError(SluiceError):
+    """There is nothing to learn from, or the machine cannot train as asked."""
+
+
 def shorten_ids(ids: list[str], *, limit: int = 3) -> str:
     """The first few ids for an error message: ``a12, b07, c33 and 34 more``."""
     shown = ", ".join(ids[:limit])

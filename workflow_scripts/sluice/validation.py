@@ -57,7 +57,8 @@ def _describe(finding: Any, model: type[BaseModel]) -> ConfigError:
     if not path:
         return ConfigError(finding["msg"].removeprefix("Value error, "))
     if _is_name(finding):
-        what = f"the name {_shown(finding['input'])} in '{'.'.join(map(str, path[:-1]))}' is illegal"
+        section = ".".join(str(part) for part in path[:-1])
+        what = f"the name {_shown(finding['input'])} in '{section}' is illegal"
     else:
         what = f"'{key}' is {_shown(finding['input'])}"
     return ConfigError(what, expected=_expectation(finding))

@@ -1,0 +1,53 @@
+"""The protocol that every engine follows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sluice.records import Message
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. ``temperature`` 0 is greedy."""
+
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """One completion that is wanted."""
+
+    messages: tuple[Message, ...]
+    """The dialogue so far; the assistant's turn comes next."""
+    seed: int
+    """Of this completion alone: what is drawn does not depend on the other requests."""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model wrote."""
+
+    text: str
+    """Without the end-of-turn token; reasoning included."""
+    num_tokens: int
+    """Tokens of the completion, its end-of-turn token included."""
+    finish_reason: Literal["stop", "length"]
+
+
+class Engine(Protocol):
+    """Turns requests into completions."""
+
+    def generate(
+        self, requests: Sequence[Request], *, sampling: Sampling
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yields (index into requests, completion) as they are done, in any order.
+
+        All requests are given at once, so that an engine can batch them as it likes.
+
+        Raises:
+            EngineError: the model, the device or the server cannot do it.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Graders: a completion and a reference in, a verdict with a name out. One grader per file."""
