@@ -130,6 +130,6 @@ def _clean_text(table: pd.DataFrame) -> str:
             row = rows.loc[score]
             lines.append(
                 f"  {row.clean_share:6.1%} of {name:<20} "
-                f"(95 % interval {row.low:.1%} to {row.high:.1%}; {int(row.num_kept):,} samples)"
+                f"(95 % interval {row.low:.1%} to {row.high:.1%}; {row.num_kept:,.0f} samples)"
             )
     return "\n".join(lines)
