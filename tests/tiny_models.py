@@ -71,6 +71,7 @@ def write_tiny_checkpoint(
     dtype: str = "float32",
     is_tied: bool = False,
     seed: int = 0,
+    vocab_size: int | None = None,
     max_shard_size: str = "1GB",
 ) -> Path:
     """A random model with two layers and the byte tokenizer, saved as hub models are.
@@ -83,7 +84,7 @@ def write_tiny_checkpoint(
     tokenizer = byte_tokenizer()
     config = AutoConfig.for_model(
         family,
-        vocab_size=len(tokenizer),
+        vocab_size=vocab_size or len(tokenizer),
         hidden_size=64,
         intermediate_size=96,
         num_hidden_layers=2,

@@ -1,5 +1,7 @@
 """One tiny checkpoint and its gated copy, which all tests of this folder share and none changes."""
 
+import gc
+
 import pytest
 from tiny_models import write_tiny_checkpoint
 
@@ -11,8 +13,13 @@ from sluice.settings.gate import GateShape
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quiet():
+def _quiet_and_quick():
     quiet_transformers()
+    # Conversions collect garbage; what imports left behind need not be searched each time.
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")
