@@ -1,15 +1,26 @@
-"""Where the checkout is, how to clone it, and how to run snakemake in a clone as a user does."""
+"""Where the checkout is, how to clone it, how to run snakemake in a clone, and a pickle attack."""
 
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout under test."""
 
 _TOOLS = Path(sys.executable).parent
+
+
+class MakesFile:
+    """An object whose pickle makes a file when it is read: what an attack would look like."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._path,)
 
 
 def clone(target: Path) -> Path:

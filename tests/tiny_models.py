@@ -1,4 +1,6 @@
-"""Tiny tokenizers that tests make, in the shapes that hub models have."""
+"""Tiny tokenizers and checkpoints that tests make, in the shapes that hub models have."""
+
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -57,3 +59,51 @@ def byte_tokenizer(template: str = CHATML, *, eos: str = "<|im_end|>") -> PreTra
         chat_template=template,
         clean_up_tokenization_spaces=False,
     )
+
+
+GATED_FAMILIES = ["qwen3", "qwen2", "llama", "mistral"]
+
+
+def write_tiny_checkpoint(
+    folder: Path,
+    family: str = "qwen3",
+    *,
+    dtype: str = "float32",
+    is_tied: bool = False,
+    seed: int = 0,
+    vocab_size: int | None = None,
+    max_shard_size: str = "1GB",
+) -> Path:
+    """A random model with two layers and the byte tokenizer, saved as hub models are.
+
+    Norms and biases are random too, so that one that is lost or moved changes the logits.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    tokenizer = byte_tokenizer()
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=vocab_size or len(tokenizer),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        tie_word_embeddings=is_tied,
+        max_position_embeddings=1024,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                mean = 1.0 if "norm" in name else 0.0
+                weight.normal_(mean=mean, std=0.15)
+    model.save_pretrained(folder, max_shard_size=max_shard_size)
+    tokenizer.save_pretrained(folder)
+    return folder

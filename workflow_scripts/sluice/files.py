@@ -87,9 +87,15 @@ def read_json(path: Path) -> Any:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of a folder's relative names and bytes, as hex."""
+    """SHA-256 of a file's bytes, or of a folder's relative names and bytes, as hex.
+
+    Raises:
+        DataError: neither a file nor a folder is there.
+    """
     digest = hashlib.sha256()
     path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     for file in files:
         if path.is_dir():

@@ -114,7 +114,8 @@ def read_router_data(path: Path) -> RouterData:
     """Reads a ragged or a dense router data file. Nothing in it is executed.
 
     Raises:
-        DataError: the file is missing, holds more than plain tensors, or lacks a field.
+        DataError: the file is missing, holds more than plain tensors, lacks a field, or its
+            columns are not of one length.
     """
     try:
         # Memory-mapped: a file larger than memory can be read in blocks of samples.
@@ -123,15 +124,36 @@ def read_router_data(path: Path) -> RouterData:
         raise DataError(f"{path} does not exist") from None
     except Exception as error:  # torch raises many kinds for what is no tensor file
         raise DataError(
-            f"{path} is not a router data file: {str(error).splitlines()[0]}",
+            f"{path} is not a router data file: {(str(error) or repr(error)).splitlines()[0]}",
             expected="a file of collect_router_data: tensors, numbers and strings, nothing else",
             hint="a file of another tool may hold pickled code, which is never loaded",
         ) from None
+    found = set(values) if isinstance(values, dict) else set()
     required = {"dataset_name", "quality_gates", "perplexities"}
-    missing = sorted(required - set(values)) if isinstance(values, dict) else sorted(required)
-    if missing:
-        raise DataError(f"{path} lacks {', '.join(missing)}")
-    return _from_ragged(values, path) if "offsets" in values else _from_dense(values)
+    if "offsets" in found:
+        required |= {"sample_ids", "is_response"}
+    if required - found:
+        raise DataError(f"{path} lacks {', '.join(sorted(required - found))}")
+    data = _from_ragged(values, path) if "offsets" in found else _from_dense(values, path)
+    if not _is_consistent(data):
+        raise _damaged(path)
+    return data
+
+
+def _is_consistent(data: RouterData) -> bool:
+    starts_at_zero_and_rises = data.offsets[:1].tolist() == [0] and (data.offsets.diff() >= 0).all()
+    columns = [getattr(data, name) for name in _TENSORS[1:-1]]
+    alone = data.response_nll_alone
+    return bool(
+        starts_at_zero_and_rises
+        and len(data.offsets) == data.num_samples + 1
+        and all(column is None or len(column) == data.offsets[-1] for column in columns)
+        and (alone is None or len(alone) == data.num_samples)
+    )
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path} is damaged: offsets, ids and entries do not fit together")
 
 
 def _from_ragged(values: dict[str, Any], path: Path) -> RouterData:
@@ -141,19 +163,18 @@ def _from_ragged(values: dict[str, Any], path: Path) -> RouterData:
             expected=f"version {FORMAT_VERSION}",
             hint="collect the router data anew with this version",
         )
-    data = RouterData(
+    return RouterData(
         dataset_name=values["dataset_name"],
         sample_ids=list(values["sample_ids"]),
         **{name: values[name] for name in _TENSORS if name in values},
     )
-    num_entries = int(data.offsets[-1])
-    if len(data.offsets) != data.num_samples + 1 or len(data.perplexities) != num_entries:
-        raise DataError(f"{path} is damaged: offsets, ids and entries do not fit together")
-    return data
 
 
-def _from_dense(values: dict[str, Any]) -> RouterData:
+def _from_dense(values: dict[str, Any], path: Path) -> RouterData:
     perplexities_NT = values["perplexities"].float()
+    num_samples, _, width = values["quality_gates"].shape
+    if perplexities_NT.shape != (num_samples, width):
+        raise _damaged(path)
     is_real_NT = perplexities_NT > 0
     offsets = torch.zeros(len(perplexities_NT) + 1, dtype=torch.int64)
     offsets[1:] = is_real_NT.sum(1).cumsum(0)

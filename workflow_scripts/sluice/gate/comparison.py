@@ -27,7 +27,8 @@ def compare_checkpoint(
         ``is_same`` and what it rests on: the greatest difference of a logit, mean KL divergence in
         nats, share of equal argmax, gate shapes.
     Raises:
-        ModelError: a model cannot be loaded, or the converted one has no gates.
+        ModelError: a model cannot be loaded, the converted one has no gates, or the two have
+            vocabularies of different sizes.
     """
     gated = load_causal_model(converted_model, dtype=dtype).to(device).eval()
     source = base_model or getattr(gated.config, "quality_gate_source", None)
@@ -38,9 +39,15 @@ def compare_checkpoint(
     tokens_BT = probe_tokens(gated.config.vocab_size, seed=seed).to(device)
     with torch.no_grad():
         output = gated(input_ids=tokens_BT, output_router_logits=True)
-    num_layers = gated.config.num_hidden_layers
+    num_layers, num_words = gated.config.num_hidden_layers, gated.config.vocab_size
     del gated
     base = load_causal_model(source, dtype=dtype).to(device).eval()
+    if base.config.vocab_size != num_words:
+        raise ModelError(
+            f"'{converted_model}' and '{source}' have vocabularies of {num_words:,} words and "
+            f"{base.config.vocab_size:,}",
+            expected="the model that was converted",
+        )
     with torch.no_grad():
         base_logits_BTV = base(input_ids=tokens_BT).logits
     shapes = [list(gate.shape) for gate in output.router_logits]

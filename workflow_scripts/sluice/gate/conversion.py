@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from sluice.chat import load_tokenizer
@@ -108,7 +109,7 @@ def _load(model_class: Any, model: str, *, revision: str | None, dtype: str, **o
     loader = model_class or AutoModelForCausalLM
     try:
         return loader.from_pretrained(model, revision=revision, dtype=dtype, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(model, error) from None
 
 

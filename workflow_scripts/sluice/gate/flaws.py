@@ -75,13 +75,14 @@ FLAWS: dict[str, MakeFlaw] = {
 
 
 def flawed_copy(sample: Sample, *, donor: Sample, flaws: tuple[str, ...], seed: int) -> Sample:
-    """The sample with a flaw in its last answer.
+    """The sample with a flaw in its last answer that is not empty.
 
     The kind is drawn from ``flaws``; one that changes nothing (digits where there are none) gives
-    way to the next. Where no kind changes anything the copy is cut to its first character.
+    way to the next. Where no kind changes anything the copy is cut to its first character, and an
+    answer of one character said twice: the copy is never the sample itself.
 
     Args:
-        sample: must hold an assistant's message.
+        sample: must hold an assistant's message with text; the last such message gets the flaw.
         donor: where another answer is taken from; must hold one too.
         flaws: names from `FLAWS`.
         seed: decides the kind and all of its details.
@@ -95,12 +96,15 @@ def flawed_copy(sample: Sample, *, donor: Sample, flaws: tuple[str, ...], seed: 
         if flawed.strip() and flawed != answer:
             break
     else:
-        flawed = answer[:1]
+        flawed = answer[:1] if len(answer) > 1 else answer * 2
     messages = list(sample.messages)
     messages[place] = Message(role="assistant", content=flawed)
     return sample.model_copy(update={"messages": tuple(messages)})
 
 
 def _last_answer(sample: Sample) -> int:
-    places = [i for i, message in enumerate(sample.messages) if message.role == "assistant"]
-    return places[-1]
+    return max(
+        place
+        for place, message in enumerate(sample.messages)
+        if message.role == "assistant" and message.content
+    )

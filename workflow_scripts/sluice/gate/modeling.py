@@ -44,9 +44,11 @@ class QualityGateOutput(CausalLMOutputWithPast):
 class QualityGate(nn.Module):
     """One linear map from a hidden state to a logit; high means worth learning."""
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, *, mean: float, std: float) -> None:
         super().__init__()
+        # Not in _init_weights: transformers asks the backbone's there, never the gated class's.
         self.weight = nn.Parameter(torch.empty(hidden_size))
+        nn.init.normal_(self.weight, mean=mean, std=std)
 
     def forward(self, hidden_BTD: Tensor) -> Tensor:
         """Logits of shape (B, T), in the precision of the gate's weights."""
@@ -94,16 +96,10 @@ class GatedCausalLM:
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)  # type: ignore[call-arg]
+        mean, std = config.quality_gate_init_mean, config.quality_gate_init_std
         for layer in self.model.layers:
-            layer.mlp.quality_gate = QualityGate(config.hidden_size)
+            layer.mlp.quality_gate = QualityGate(config.hidden_size, mean=mean, std=std)
         self.post_init()  # type: ignore[attr-defined]
-
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, QualityGate):
-            mean, std = self.config.quality_gate_init_mean, self.config.quality_gate_init_std
-            nn.init.normal_(module.weight, mean=mean, std=std)
-        else:
-            super()._init_weights(module)  # type: ignore[misc]
 
     def forward(
         self, *arguments: Any, output_router_logits: bool | None = None, **options: Any
@@ -113,9 +109,11 @@ class GatedCausalLM:
             output_router_logits = getattr(self.config, "output_router_logits", False)
         if not output_router_logits:
             return super().forward(*arguments, **options)  # type: ignore[misc]
+        is_tuple = options.pop("return_dict", None) is False
         with recorded_gates(self) as logits_LBT:
             output = super().forward(*arguments, **options, return_dict=True)  # type: ignore[misc]
-        return QualityGateOutput(**output, router_logits=tuple(logits_LBT))
+        gated = QualityGateOutput(**output, router_logits=tuple(logits_LBT))
+        return gated.to_tuple() if is_tuple else gated
 
 
 class GateChoices:

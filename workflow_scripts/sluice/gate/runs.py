@@ -60,7 +60,8 @@ def collect_shard(
         inputs=inputs,
     )
     gated = load_gated_model(model, gate_weights=gate_weights, device=device)
-    rejected = ledger_path.with_name(ledger_path.name.replace(".ledger.json", ".rejected.jsonl"))
+    stem = ledger_path.name.removesuffix(".json").removesuffix(".ledger")
+    rejected = ledger_path.with_name(f"{stem}.rejected.jsonl")
     with Ledger("collect_router_data", dataset, path=ledger_path, rejected_path=rejected) as ledger:
         data = collect_router_data(
             gated,
@@ -145,8 +146,12 @@ def read_gate_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         weights: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
     except Exception as error:  # torch raises many kinds for what is no tensor file
-        raise ModelError(
-            f"{path} is no gate weights file: {str(error).splitlines()[0]}",
-            expected="a file of warm_up_gate",
-        ) from None
+        raise _no_gate_weights(path, (str(error) or repr(error)).splitlines()[0]) from None
+    is_dict = isinstance(weights, dict)
+    if not is_dict or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
+        raise _no_gate_weights(path, "it holds something else than named weights")
     return weights
+
+
+def _no_gate_weights(path: Path, why: str) -> ModelError:
+    return ModelError(f"{path} is no gate weights file: {why}", expected="a file of warm_up_gate")
