@@ -154,7 +154,8 @@ def _from_ragged(values: dict[str, Any], path: Path) -> RouterData:
 
 def _from_dense(values: dict[str, Any]) -> RouterData:
     perplexities_NT = values["perplexities"].float()
-    is_real_NT = perplexities_NT > 0
+    # Not `> 0`: a perplexity that is not a number is a broken record, not padding.
+    is_real_NT = perplexities_NT != 0
     offsets = torch.zeros(len(perplexities_NT) + 1, dtype=torch.int64)
     offsets[1:] = is_real_NT.sum(1).cumsum(0)
     name = values["dataset_name"]
