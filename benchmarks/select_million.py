@@ -85,8 +85,8 @@ def write_files(scores: Path, samples: Path, num_samples: int, num_layers: int) 
     write_samples(samples, ids)
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Runs a command; returns its seconds and its own peak memory in GB."""
+def measure(command: list[str]) -> tuple[float, float, float]:
+    """Runs a command; returns its seconds, its CPU seconds and its own peak memory in GB."""
     start = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -96,7 +96,7 @@ def measure(command: list[str]) -> tuple[float, float]:
         sys.exit(f"exit code {child.returncode}: {' '.join(command)}")
     # Linux counts it in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    return seconds, usage.ru_maxrss * unit / 1e9
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 1e9
 
 
 def main() -> None:
@@ -114,14 +114,14 @@ def main() -> None:
         )
         making.start()
         making.join()
-        print("| strategy | seconds | peak memory, GB |\n|---|---|---|")
+        print("| strategy | seconds | CPU seconds | peak memory, GB |\n|---|---|---|---|")
         for name, (script, *flags) in RUNS.items():
             paths = {"scores": scores, "samples": samples, "dataset": "million"}
             outputs = {"output": f"{folder}/kept.jsonl", "ledger": f"{folder}/kept.ledger.json"}
             words = [f"--{key}={value}" for key, value in (paths | outputs).items()]
             command = [sys.executable, str(SCRIPTS / script), *words, *flags]
-            seconds, memory_gb = measure(command)
-            print(f"| {name} | {seconds:.1f} | {memory_gb:.2f} |", flush=True)
+            seconds, cpu_s, memory_gb = measure(command)
+            print(f"| {name} | {seconds:.1f} | {cpu_s:.1f} | {memory_gb:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

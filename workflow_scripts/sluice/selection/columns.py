@@ -15,7 +15,7 @@ logger = get_logger(__name__)
 
 # Gates that were never warmed up say 0.5 of every token; weighted sums of it differ by 1e-16, and
 # float32 gates are no better than 1e-7.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 
 def layer_columns(table: pa.Table) -> list[str]:
@@ -38,7 +38,7 @@ def quality_of(layers_NL: Floats, *, is_ok: Flags) -> Floats:
     """
     counted = layers_NL[is_ok].astype(np.float64)
     low, high, mean = counted.min(0), counted.max(0), counted.mean(0)
-    is_telling = high - low > _ROUNDING * np.abs(mean)
+    is_telling = high - low > ROUNDING * np.abs(mean)
     if not is_telling.all():
         logger.warning("%d of %d layers are constant", (~is_telling).sum(), len(is_telling))
     quality = np.full(len(layers_NL), np.nan)
