@@ -153,7 +153,9 @@ def test_kept_sample_that_stands_there_twice_is_an_error(tmp_path):
         _keep(tmp_path, table, [*samples, samples[0]], selection_count=1)
 
 
-@pytest.mark.parametrize("line", ["no json", '{"instruction": "x"}', "[1]", '{"messages": []'])
+@pytest.mark.parametrize(
+    "line", ["no json", '{"instruction": "x"}', "[1]", '{"messages": []', '{"id": []}']
+)
 def test_line_that_is_no_sample_is_named(tmp_path, line):
     path = tmp_path / "samples.jsonl"
     path.write_bytes(make_sample("d_00000").to_line() + line.encode() + b"\n")

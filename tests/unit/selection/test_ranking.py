@@ -41,6 +41,12 @@ def test_share_is_that_of_decimal_arithmetic(thousandths, num_samples):
     assert found == -(-thousandths * num_samples // 1000)
 
 
+def test_share_of_a_whole_number_of_samples_is_not_rounded_up_by_floating_point():
+    assert 0.07 * 100 > 7
+    size = SelectionSize(selection_percentage=0.07)
+    assert num_kept(size, num_tokens_N=np.ones(100, dtype=int)) == 7
+
+
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (4, 4), (5, 5), (9, 5)])
 def test_count_is_kept_where_there_are_so_many(count, expected):
     size = SelectionSize(selection_count=count)

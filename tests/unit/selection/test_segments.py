@@ -64,6 +64,12 @@ def test_worst_tenth_is_rounded_up(length, num_worst):
     assert segment_worst_mean(one_less, np.array([length]), share=0.1)[0] < 1
 
 
+def test_share_of_a_whole_number_of_values_is_not_rounded_up_by_floating_point():
+    assert 0.07 * 100 > 7
+    values = np.array([1.0] * 7 + [0.0] * 93)
+    assert segment_worst_mean(values, np.array([100]), share=0.07).tolist() == [1.0]
+
+
 @settings(deadline=None)
 @given(segments, st.floats(-600, 600))
 def test_softmax_sums_to_one_and_a_shift_is_nothing(lists, shift):

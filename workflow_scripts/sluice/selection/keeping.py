@@ -74,7 +74,7 @@ def keep_selected(
     Args:
         scores: the table that was selected from; it may hold other datasets too.
         rows: its kept rows in the order of their ranks.
-        samples: the dataset's canonical samples; only kept ones are parsed.
+        samples: the dataset's canonical samples; only kept ones are checked in full.
         dataset: the dataset's name.
         output: JSON Lines to write.
         ledger: every line of ``samples`` is counted as kept, below_cut, not_scored or by status.
@@ -141,6 +141,8 @@ def _lines_with_ids(samples: Path) -> Iterator[tuple[int, str, bytes]]:
         try:
             sample_id = from_json(line)["id"]
         except (ValueError, LookupError, TypeError):
+            sample_id = None
+        if not isinstance(sample_id, str):
             # Says what is wrong with the line.
             sample_id = parse_sample(line, number=number, path=samples).id
         yield number, sample_id, line

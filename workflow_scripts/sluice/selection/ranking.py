@@ -75,7 +75,7 @@ def num_kept(settings: SelectionSize, *, num_tokens_N: Ints) -> int:
     if budget is not None:
         fitting = int(np.searchsorted(np.cumsum(num_tokens_N), budget, side="right"))
         return max(1, fitting)
-    # In decimal, since 0.05 * 2000 is 100.00000000000001 in binary.
+    # In decimal, since 0.07 * 100 is 7.000000000000001 in binary.
     share = Decimal(str(settings.selection_percentage)) * len(num_tokens_N)
     return int(share.to_integral_value(ROUND_CEILING))
 
