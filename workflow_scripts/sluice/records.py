@@ -56,12 +56,19 @@ class SelectedSample(Sample):
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields (line number from 1, bytes without the newline) for every line that is not blank."""
-    with open(path, "rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            stripped = line.rstrip(b"\r\n")
-            if stripped.strip():
-                yield number, stripped
+    """Yields (line number from 1, bytes without the newline) for every line that is not blank.
+
+    Raises:
+        DataError: the file is missing.
+    """
+    try:
+        with open(path, "rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                stripped = line.rstrip(b"\r\n")
+                if stripped.strip():
+                    yield number, stripped
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
@@ -70,11 +77,8 @@ def read_samples(path: Path) -> Iterator[Sample]:
     Raises:
         DataError: the file is missing or a line is not a canonical sample.
     """
-    try:
-        for number, line in iterate_lines(path):
-            yield _parse_sample(line, number=number, path=path)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
+    for number, line in iterate_lines(path):
+        yield parse_sample(line, number=number, path=path)
 
 
 def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
@@ -84,7 +88,7 @@ def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
         with open(path, "rb") as stream:
             for number, line in enumerate(stream, start=1):
                 if line.strip():
-                    yield offset, _parse_sample(line, number=number, path=path)
+                    yield offset, parse_sample(line, number=number, path=path)
                 offset += len(line)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
@@ -97,7 +101,12 @@ def read_sample_at(path: Path, offset: int) -> Sample:
         return Sample.model_validate_json(stream.readline())
 
 
-def _parse_sample(line: bytes, *, number: int, path: Path) -> Sample:
+def parse_sample(line: bytes, *, number: int, path: Path) -> Sample:
+    """The sample of one line.
+
+    Raises:
+        DataError: the line is not a canonical sample; ``number`` and ``path`` say which line.
+    """
     try:
         return Sample.model_validate_json(line)
     except ValidationError as error:

@@ -175,7 +175,8 @@ def _from_dense(values: dict[str, Any], path: Path) -> RouterData:
     num_samples, _, width = values["quality_gates"].shape
     if perplexities_NT.shape != (num_samples, width):
         raise _damaged(path)
-    is_real_NT = perplexities_NT > 0
+    # Not `> 0`: a perplexity that is not a number is a broken record, not padding.
+    is_real_NT = perplexities_NT != 0
     offsets = torch.zeros(len(perplexities_NT) + 1, dtype=torch.int64)
     offsets[1:] = is_real_NT.sum(1).cumsum(0)
     name = values["dataset_name"]

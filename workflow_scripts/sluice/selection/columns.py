@@ -13,17 +13,22 @@ from sluice.selection.segments import Flags, Floats
 
 logger = get_logger(__name__)
 
+# Gates that were never warmed up say 0.5 of every token; weighted sums of it differ by 1e-16, and
+# float32 gates are no better than 1e-7.
+ROUNDING = 1e-6
+
 
 def layer_columns(table: pa.Table) -> list[str]:
     """The names of the per-layer gate columns, first layer first."""
-    return sorted(name for name in table.column_names if name.startswith("gate_layer_"))
+    return [name for name in table.column_names if name.startswith("gate_layer_")]
 
 
 def quality_of(layers_NL: Floats, *, is_ok: Flags) -> Floats:
     """Mean over layers of the gates' scores, each layer brought to one scale.
 
     A layer's scores s become (s - min) / ((max - min) * mean), over all scored samples. Layers that
-    say the same of every sample are left out; where all do, quality is undefined (NaN).
+    say the same of every sample, up to rounding, are left out; where all do, quality is undefined
+    (NaN).
 
     Args:
         layers_NL: per-layer scores; rows that are not ok do not matter.
@@ -33,7 +38,7 @@ def quality_of(layers_NL: Floats, *, is_ok: Flags) -> Floats:
     """
     counted = layers_NL[is_ok].astype(np.float64)
     low, high, mean = counted.min(0), counted.max(0), counted.mean(0)
-    is_telling = high > low
+    is_telling = high - low > ROUNDING * np.abs(mean)
     if not is_telling.all():
         logger.warning("%d of %d layers are constant", (~is_telling).sum(), len(is_telling))
     quality = np.full(len(layers_NL), np.nan)

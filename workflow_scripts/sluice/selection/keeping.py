@@ -1,18 +1,20 @@
 """Scores and samples -> the kept samples with their scores and ranks, best first."""
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from sluice.errors import DataError, SelectionError, shorten_ids
 from sluice.files import atomic_path
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
-from sluice.records import Sample, SelectedSample, iterate_lines, write_samples
+from sluice.records import SelectedSample, iterate_lines, parse_sample, write_samples
 from sluice.selection.columns import layer_columns, quality_of
 from sluice.selection.ranking import Indices
 from sluice.tables import read_parquet
@@ -20,8 +22,7 @@ from sluice.tables import read_parquet
 logger = get_logger(__name__)
 
 _NOT_SCORES = {"id", "dataset", "num_tokens", "num_response_tokens", "status"}
-# Our own files hold messages, dataset, id in this order, and no unescaped quote can stand earlier.
-_ID = re.compile(rb'"dataset":"(?:[^"\\]|\\.)*","id":"((?:[^"\\]|\\.)*)"')
+_NEEDED = {"id", "dataset", "num_tokens", "quality", "status"}
 
 
 def read_scores(paths: Sequence[Path]) -> pa.Table:
@@ -31,7 +32,7 @@ def read_scores(paths: Sequence[Path]) -> pa.Table:
         DataError: a file is missing or is no score file.
         SelectionError: two files share a sample, or have other layers.
     """
-    tables = [read_parquet(path) for path in paths]
+    tables = [_read_table(path) for path in paths]
     if len({tuple(table.column_names) for table in tables}) > 1:
         raise SelectionError(
             "the score files have different columns", expected="scores of one model"
@@ -49,6 +50,16 @@ def read_scores(paths: Sequence[Path]) -> pa.Table:
     return table
 
 
+def _read_table(path: Path) -> pa.Table:
+    table = read_parquet(path)
+    missing = sorted(_NEEDED - set(table.column_names))
+    if missing:
+        raise DataError(
+            f"{path} lacks the columns {', '.join(missing)}", expected="a file of score_samples"
+        )
+    return table
+
+
 def keep_selected(
     scores: pa.Table,
     rows: Indices,
@@ -63,30 +74,35 @@ def keep_selected(
     Args:
         scores: the table that was selected from; it may hold other datasets too.
         rows: its kept rows in the order of their ranks.
-        samples: the dataset's canonical samples; only kept ones are parsed.
+        samples: the dataset's canonical samples; only kept ones are checked in full.
         dataset: the dataset's name.
         output: JSON Lines to write.
         ledger: every line of ``samples`` is counted as kept, below_cut, not_scored or by status.
     Raises:
-        DataError: a kept sample is not in ``samples``.
+        DataError: a kept sample is not in ``samples``, or stands there twice.
+        SelectionError: the scores hold no sample of this dataset.
     """
-    own = np.asarray(scores["dataset"].take(pa.array(rows))) == dataset
-    rank_of_row = {int(row): rank for rank, row in enumerate(rows, start=1)}
-    kept_rows = rows[own]
-    ids = scores["id"].take(pa.array(kept_rows)).to_pylist()
-    place = {sample_id: int(row) for sample_id, row in zip(ids, kept_rows, strict=True)}
     statuses = _statuses(scores, dataset)
+    if not statuses:
+        raise SelectionError(
+            f"the scores hold no sample of dataset '{dataset}'",
+            expected=f"one of: {', '.join(sorted(scores['dataset'].unique().to_pylist()))}",
+        )
+    chosen = _chosen(scores, rows, dataset)
     found: dict[str, SelectedSample] = {}
-    for sample_id, line in _lines_by_id(samples):
+    for number, sample_id, line in _lines_with_ids(samples):
         ledger.read()
-        if sample_id in place:
-            row = place[sample_id]
-            found[sample_id] = _selected(line, scores.slice(row, 1), rank=rank_of_row[row])
+        if sample_id in found:
+            raise DataError(f"line {number:,} repeats the id {sample_id}", where=str(samples))
+        if sample_id in chosen:
+            rank, own_scores = chosen[sample_id]
+            sample = parse_sample(line, number=number, path=samples)
+            found[sample_id] = SelectedSample(**dict(sample), scores=own_scores, rank=rank)
             ledger.keep()
         else:
             status = statuses.get(sample_id, "not_scored")
             ledger.count_rejected("below_cut" if status == "ok" else status)
-    missing = sorted(set(place) - set(found))
+    missing = sorted(set(chosen) - set(found))
     if missing:
         raise DataError(
             f"{len(missing)} selected samples are not in {samples} ({shorten_ids(missing)})",
@@ -102,22 +118,34 @@ def _statuses(scores: pa.Table, dataset: str) -> dict[str, str]:
     return dict(zip(ids, scores["status"].filter(pa.array(own)).to_pylist(), strict=True))
 
 
-def _lines_by_id(samples: Path) -> Iterator[tuple[str, bytes]]:
-    """Every line with its sample's id, found without parsing the messages where possible."""
-    for _, line in iterate_lines(samples):
-        match = _ID.search(line)
-        text = match[1] if match else None
-        if text is None or b"\\" in text:
-            yield Sample.model_validate_json(line).id, line
-        else:
-            yield text.decode(), line
+def _chosen(scores: pa.Table, rows: Indices, dataset: str) -> dict[str, tuple[int, dict[str, Any]]]:
+    """id -> (rank, scores) of the dataset's kept samples, without the gates of single layers."""
+    kept = scores.drop_columns(layer_columns(scores)).take(pa.array(rows))
+    own = np.flatnonzero(np.asarray(kept["dataset"]) == dataset)
+    kept = kept.take(pa.array(own))
+    columns = {
+        name: kept[name].to_pylist() for name in kept.column_names if name not in _NOT_SCORES
+    }
+    return {
+        sample_id: (
+            int(own[n]) + 1,
+            {name: column[n] for name, column in columns.items() if column[n] is not None},
+        )
+        for n, sample_id in enumerate(kept["id"].to_pylist())
+    }
 
 
-def _selected(line: bytes, row: pa.Table, *, rank: int) -> SelectedSample:
-    names = [n for n in row.column_names if n not in _NOT_SCORES and not n.startswith("gate_layer")]
-    scores = {name: row[name][0].as_py() for name in names}
-    kept = {name: value for name, value in scores.items() if value is not None}
-    return SelectedSample.model_validate({**from_json(line), "scores": kept, "rank": rank})
+def _lines_with_ids(samples: Path) -> Iterator[tuple[int, str, bytes]]:
+    """Every line with its number and its sample's id, found without building the sample."""
+    for number, line in iterate_lines(samples):
+        try:
+            sample_id = from_json(line)["id"]
+        except (ValueError, LookupError, TypeError):
+            sample_id = None
+        if not isinstance(sample_id, str):
+            # Says what is wrong with the line.
+            sample_id = parse_sample(line, number=number, path=samples).id
+        yield number, sample_id, line
 
 
 def write_selection(
@@ -153,18 +181,19 @@ def merge_selected(paths: Sequence[Path], *, output: Path, ledger_path: Path) ->
     The file is read back with ``datasets`` before it takes its name.
 
     Raises:
+        DataError: a line is no selected sample.
         SelectionError: two samples share an id, or there is no sample.
     """
     lines: list[tuple[int, str, bytes]] = []
     with Ledger("merge_selected", "all", path=ledger_path) as ledger:
         for path in paths:
-            for _, line in iterate_lines(path):
-                sample = SelectedSample.model_validate_json(line)
+            for number, line in iterate_lines(path):
+                sample = _parse_selected(line, number=number, path=path)
                 lines.append((sample.rank, sample.id, line))
                 ledger.read()
-        ids = [sample_id for _, sample_id, _ in lines]
-        if not lines or len(set(ids)) != len(ids):
-            twice = sorted({i for i in ids if ids.count(i) > 1}) if lines else []
+        times = Counter(sample_id for _, sample_id, _ in lines)
+        twice = sorted(sample_id for sample_id, count in times.items() if count > 1)
+        if not lines or twice:
             what = f"ids occur twice: {shorten_ids(twice)}" if twice else "no sample was selected"
             raise SelectionError(what, where=", ".join(str(path) for path in paths))
         with atomic_path(output) as temporary:
@@ -172,6 +201,17 @@ def merge_selected(paths: Sequence[Path], *, output: Path, ledger_path: Path) ->
             _read_back(temporary, num_rows=len(lines))
         ledger.keep(len(lines))
     return len(lines)
+
+
+def _parse_selected(line: bytes, *, number: int, path: Path) -> SelectedSample:
+    try:
+        return SelectedSample.model_validate_json(line)
+    except ValidationError:
+        raise DataError(
+            f"line {number:,} is not a selected sample",
+            where=str(path),
+            expected="a file of select_samples or select_random",
+        ) from None
 
 
 def _read_back(path: Path, *, num_rows: int) -> None:

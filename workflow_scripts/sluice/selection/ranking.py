@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 
 from sluice.errors import SelectionError, shorten_ids
 from sluice.seeds import derive_seed
-from sluice.selection.columns import layer_columns
+from sluice.selection.columns import ROUNDING, layer_columns
 from sluice.selection.segments import Floats, Ints
 from sluice.settings.selection import SelectionSize, SelectSamples
 
 Indices = NDArray[np.int64]
+
+# k-means finds its centres on a draw of the samples; more do not move them.
+_CLUSTERED_AT_MOST = 20_000
+# The best of so many beginnings; from a single one, clear clusters are often missed.
+_CLUSTERINGS = 10
 
 
 def select_samples(scores: pa.Table, *, settings: SelectSamples) -> Indices:
@@ -35,10 +40,11 @@ def select_samples(scores: pa.Table, *, settings: SelectSamples) -> Indices:
     ok = scores.take(pa.array(rows))
     badness_N = _badness(ok, settings)
     order = np.lexsort((np.asarray(ok["id"]), badness_N))
+    num_tokens_N = np.asarray(ok["num_tokens"])
     if settings.strategy == "diversity":
-        order = _spread_over_clusters(ok, order, settings)
-        return rows[order]
-    return rows[order[: num_kept(settings, num_tokens_N=np.asarray(ok["num_tokens"])[order])]]
+        most_clusters = num_kept(settings, num_tokens_N=num_tokens_N[order])
+        order = _spread_over_clusters(ok, order, settings, most_clusters=most_clusters)
+    return rows[order[: num_kept(settings, num_tokens_N=num_tokens_N[order])]]
 
 
 def select_random(scores: pa.Table, *, settings: SelectionSize, seed: int) -> Indices:
@@ -69,7 +75,7 @@ def num_kept(settings: SelectionSize, *, num_tokens_N: Ints) -> int:
     if budget is not None:
         fitting = int(np.searchsorted(np.cumsum(num_tokens_N), budget, side="right"))
         return max(1, fitting)
-    # In decimal, since 0.05 * 2000 is 100.00000000000001 in binary.
+    # In decimal, since 0.07 * 100 is 7.000000000000001 in binary.
     share = Decimal(str(settings.selection_percentage)) * len(num_tokens_N)
     return int(share.to_integral_value(ROUND_CEILING))
 
@@ -97,9 +103,9 @@ def _badness(ok: pa.Table, settings: SelectSamples) -> Floats:
 
 
 def _ranks(values: Floats) -> Floats:
-    """Ranks from 0 to 1, equal values sharing their mean rank."""
+    """Ranks from 1, equal values sharing their mean rank; halves, so that weighted ties stay so."""
     # pandas is loaded by pyarrow already; scipy.stats would cost each selection another second.
-    ranks: Floats = (pd.Series(values).rank().to_numpy() - 1) / max(1, len(values) - 1)
+    ranks: Floats = np.asarray(pd.Series(values).rank(), dtype=np.float64)
     return ranks
 
 
@@ -122,30 +128,42 @@ def _score(ok: pa.Table, name: str) -> Floats:
     return values
 
 
-def _spread_over_clusters(ok: pa.Table, order: Indices, settings: SelectSamples) -> Indices:
-    """The best of each cluster of gate features in turn, until enough are kept."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    count = num_kept(settings, num_tokens_N=np.asarray(ok["num_tokens"])[order])
-    features = np.stack([_layer(ok, name) for name in layer_columns(ok)], axis=1)
-    deviation = features.std(0)
-    features = (features - features.mean(0)) / np.where(deviation > 0, deviation, 1.0)
-    num_clusters = min(settings.num_clusters, count, len(np.unique(features, axis=0)))
-    seed = derive_seed(settings.seed, "diversity") % 2**32
-    # In the order of ids, so that the clusters do not depend on the order of rows.
-    by_id = np.argsort(np.asarray(ok["id"]), kind="stable")
-    clusters = np.empty(len(order), dtype=np.int64)
-    kmeans = MiniBatchKMeans(num_clusters, random_state=seed, n_init=3)
-    clusters[by_id] = kmeans.fit_predict(features[by_id])
-    # Place of each sample within its own cluster, best first; then all first places, all second ...
+def _spread_over_clusters(
+    ok: pa.Table, order: Indices, settings: SelectSamples, *, most_clusters: int
+) -> Indices:
+    """The same rows: the best of each cluster of gate features first, then all second bests ..."""
+    clusters = _clusters(ok, settings, most_clusters=most_clusters)
+    # Place of each sample within its own cluster, best first.
     by_cluster = np.argsort(clusters[order], kind="stable")
-    sizes = np.bincount(clusters, minlength=num_clusters)
+    sizes = np.bincount(clusters)
     starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
     turn = np.empty(len(order), dtype=np.int64)
     turn[by_cluster] = np.arange(len(order)) - starts
-    return order[np.argsort(turn, kind="stable")[:count]]
+    return order[np.argsort(turn, kind="stable")]
 
 
-def _layer(ok: pa.Table, name: str) -> Floats:
-    values: Floats = ok[name].to_numpy(zero_copy_only=False).astype(np.float64)
-    return values
+def _clusters(ok: pa.Table, settings: SelectSamples, *, most_clusters: int) -> Ints:
+    """The cluster of each row; k-means on so many of them that a million take seconds."""
+    from sklearn.cluster import KMeans
+
+    features_NL = np.stack([_standardised(ok, name) for name in layer_columns(ok)], axis=1)
+    seed = derive_seed(settings.seed, "diversity") % 2**32
+    # Drawn from the order of ids, so that the clusters do not depend on the order of rows.
+    by_id = np.argsort(np.asarray(ok["id"]), kind="stable")
+    drawn = np.random.default_rng(seed).permutation(len(by_id))[:_CLUSTERED_AT_MOST]
+    drawn_features = features_NL[by_id[drawn]]
+    num_distinct = len(np.unique(drawn_features, axis=0))
+    num_clusters = min(settings.num_clusters, most_clusters, num_distinct)
+    kmeans = KMeans(num_clusters, random_state=seed, n_init=_CLUSTERINGS)
+    clusters: Ints = kmeans.fit(drawn_features).predict(features_NL).astype(np.int64)
+    return clusters
+
+
+def _standardised(ok: pa.Table, name: str) -> NDArray[np.float32]:
+    """A layer's scores with mean 0 and deviation 1; all 0 where they differ by rounding only."""
+    values = ok[name].to_numpy(zero_copy_only=False)
+    deviation = values.std()
+    if deviation <= ROUNDING * abs(values.mean()):
+        return np.zeros(len(values), dtype=np.float32)
+    standardised: NDArray[np.float32] = ((values - values.mean()) / deviation).astype(np.float32)
+    return standardised

@@ -82,9 +82,7 @@ def _score_block(data: RouterData, rows: slice, *, settings: ScoreSamples) -> pa
     is_response = data.is_response[entries].numpy()
     num_response = np.bincount(segment, weights=is_response, minlength=len(lengths)).astype(int)
     is_scored = is_response if settings.scored_tokens == "response" else np.ones_like(is_response)
-    perplexities = data.perplexities[entries].numpy().astype(np.float64)
-    is_finite_entry = np.isfinite(perplexities) & (perplexities > 0)
-    is_broken = np.bincount(segment, weights=~is_finite_entry, minlength=len(lengths)) > 0
+    is_broken = np.bincount(segment, weights=~_is_sound(data, entries), minlength=len(lengths)) > 0
     status = np.where(num_response == 0, "no_response_token", "ok").astype(object)
     status[is_broken] = "not_finite"
     used = is_scored & (status == "ok")[segment]
@@ -106,13 +104,24 @@ def _score_block(data: RouterData, rows: slice, *, settings: ScoreSamples) -> pa
     return pa.table(columns)
 
 
+def _is_sound(data: RouterData, entries: slice) -> Flags:
+    """Which entries hold a positive perplexity and nothing that is not finite."""
+    perplexities = data.perplexities[entries].numpy()
+    is_sound: Flags = np.isfinite(perplexities) & (perplexities > 0)
+    is_sound &= np.isfinite(data.quality_gates[entries].numpy()).all(1)
+    for optional in (data.entropies, data.varentropies):
+        if optional is not None:
+            is_sound &= np.isfinite(optional[entries].numpy())
+    return is_sound
+
+
 def _spread(values: Floats | None, is_ok: Flags) -> pa.Array:
     """Values of the rows that are ok, as a column in which the others are null."""
     if values is None:
         return pa.nulls(len(is_ok), pa.float64())
     column = np.zeros(len(is_ok))
     column[is_ok] = values
-    return pa.array(column, mask=~is_ok)
+    return pa.array(column, mask=~is_ok | np.isnan(column))
 
 
 def _scores(

@@ -42,7 +42,7 @@ def segment_worst_mean(values: Floats, lengths: Ints, *, share: float) -> Floats
     segment = np.repeat(np.arange(len(lengths)), lengths)
     order = np.lexsort((-values, segment))
     place = np.arange(len(values)) - np.repeat(starts_of(lengths), lengths)
-    # Rounding first: 0.1 * 30 is 3.0000000000000004 in floating point.
+    # Rounding first: 0.07 * 100 is 7.000000000000001 in floating point.
     counts = np.ceil(np.round(share * lengths, 9)).astype(np.int64)
     kept = np.where(place < np.repeat(counts, lengths), values[order], 0.0)
     means: Floats = segment_sum(kept, lengths) / counts
