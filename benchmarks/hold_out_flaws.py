@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "workflow_scripts"))
 import pandas as pd  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 
-from sluice.gate.runs import collect_shard, run_warm_up, write_gate_weights  # noqa: E402
+from sluice.gate.runs import collect_shard, run_warm_up  # noqa: E402
 from sluice.selection.scores import score_samples  # noqa: E402
 from sluice.settings.gate import CollectRouterData, WarmUpGate  # noqa: E402
 from sluice.settings.selection import ScoreSamples  # noqa: E402
@@ -31,10 +31,15 @@ SHARD = (0, 4)
 def quality_of(settings: WarmUpGate, folder: Path) -> pd.DataFrame:
     """Warms up gates and scores a quarter of every dataset: id, dataset, quality."""
     sources = [ROOT / f"results/data/{name}/train.jsonl" for name in DATASETS]
-    weights, _ = run_warm_up(
-        MODEL, sources, settings=settings, device="cpu", state_root=folder / "state"
+    run_warm_up(
+        MODEL,
+        sources,
+        settings=settings,
+        output=folder / "gates.pt",
+        training_log=folder / "log.json",
+        device="cpu",
+        state_root=folder / "state",
     )
-    write_gate_weights(folder / "gates.pt", weights)
     tables = []
     for name, source in zip(DATASETS, sources, strict=True):
         data = collect_shard(
@@ -44,6 +49,7 @@ def quality_of(settings: WarmUpGate, folder: Path) -> pd.DataFrame:
             shard=SHARD,
             gate_weights=folder / "gates.pt",
             settings=CollectRouterData(with_ifd=False),
+            output=folder / f"{name}.pt",
             ledger_path=folder / f"{name}.ledger.json",
             device="cpu",
             state_root=folder / "state",

@@ -39,20 +39,19 @@ class Arguments(CollectRouterData):
 def main(arguments: Arguments) -> None:
     """Scores the shard's samples."""
     from sluice.gate.runs import collect_shard
-    from sluice.router_data import write_router_data
 
-    data = collect_shard(
+    collect_shard(
         arguments.model,
         arguments.samples,
         dataset=arguments.dataset,
         shard=(arguments.shard, arguments.num_shards),
         gate_weights=arguments.gate_weights,
         settings=narrow(arguments, CollectRouterData),
+        output=arguments.output,
         ledger_path=arguments.ledger,
         device=arguments.device,
         state_root=arguments.state_dir,
     )
-    write_router_data(arguments.output, data)
 
 
 if __name__ == "__main__":

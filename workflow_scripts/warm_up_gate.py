@@ -6,7 +6,6 @@ python workflow_scripts/warm_up_gate.py --model gated --samples train.jsonl --ou
 from pathlib import Path
 
 from sluice.cli import run
-from sluice.files import write_json
 from sluice.settings.base import narrow
 from sluice.settings.gate import WarmUpGate
 
@@ -30,17 +29,17 @@ class Arguments(WarmUpGate):
 
 def main(arguments: Arguments) -> None:
     """Trains, and writes weights and losses."""
-    from sluice.gate.runs import run_warm_up, write_gate_weights
+    from sluice.gate.runs import run_warm_up
 
-    weights, losses = run_warm_up(
+    run_warm_up(
         arguments.model,
         arguments.samples,
         settings=narrow(arguments, WarmUpGate),
+        output=arguments.output,
+        training_log=arguments.training_log,
         device=arguments.device,
         state_root=arguments.state_dir,
     )
-    write_gate_weights(arguments.output, weights)
-    write_json(arguments.training_log, {"losses": losses})
 
 
 if __name__ == "__main__":

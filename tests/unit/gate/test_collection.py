@@ -17,7 +17,7 @@ from sluice.gate.modeling import gate_parameters
 from sluice.gate.token_statistics import token_statistics
 from sluice.ledger import Ledger, read_ledger
 from sluice.records import Message
-from sluice.router_data import MAX_NLL_NATS, join_router_data, write_router_data
+from sluice.router_data import MAX_NLL_NATS, join_router_data, read_router_data, write_router_data
 from sluice.settings.gate import CollectRouterData
 
 SAMPLES = make_samples(14)
@@ -318,9 +318,13 @@ def test_sample_whose_response_is_cut_away_has_none(collect, tmp_path):
     assert read_ledger(tmp_path / "l.json")["rejected"] == {"no_response_token": 1}
 
 
-def test_dataset_of_silent_samples_is_an_error_even_where_they_are_dropped(collect):
-    with pytest.raises(ScoringError, match="some has no sample to score"):
-        collect([silent_sample(1)], on_empty_response="drop")
+def test_shard_without_a_sample_to_score_is_an_empty_file(collect, tmp_path):
+    data = collect([silent_sample(1)], folder=tmp_path, on_empty_response="drop")
+    write_router_data(tmp_path / "empty.pt", data)
+    full = collect(SAMPLES)
+    joined = join_router_data([read_router_data(tmp_path / "empty.pt"), full])
+    assert joined.sample_ids == full.sample_ids
+    assert torch.equal(joined.quality_gates, full.quality_gates)
 
 
 # Crashes

@@ -217,7 +217,7 @@ def test_folder_that_lacks_a_weight_is_a_model_error(spoiled, tmp_path):
     weights = _weights(spoiled)
     del weights["model.layers.1.mlp.down_proj.weight"]
     save_file(weights, spoiled / "model.safetensors", metadata={"format": "pt"})
-    _refused(spoiled, tmp_path, "logits differ from the source's before saving")
+    _refused(spoiled, tmp_path, "lacks 1 of the model's weights")
 
 
 def test_folder_without_a_tokenizer_is_a_model_error(spoiled, tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from gate_samples import make_samples, silent_sample
+from safetensors.torch import load_file, save_file
 from support import MakesFile
 
 import collect_router_data
@@ -14,7 +15,7 @@ import merge_router_data
 import warm_up_gate
 from sluice.cli import run
 from sluice.errors import DataError, ModelError
-from sluice.gate import collection
+from sluice.gate import collection, runs
 from sluice.gate.conversion import load_causal_model
 from sluice.gate.modeling import gate_parameters
 from sluice.gate.runs import (
@@ -49,6 +50,7 @@ def collect(gated_folder, samples, tmp_path):
             shard=shard,
             gate_weights=gate_weights,
             settings=CollectRouterData(**settings),
+            output=tmp_path / "some.pt",
             ledger_path=tmp_path / "some.ledger.json",
             device="cpu",
             state_root=tmp_path / "state",
@@ -58,7 +60,15 @@ def collect(gated_folder, samples, tmp_path):
 
 
 def _warm_up(folder, samples, root, settings=WARM_UP):
-    return run_warm_up(folder, [samples], settings=settings, device="cpu", state_root=root)
+    return run_warm_up(
+        folder,
+        [samples],
+        settings=settings,
+        output=root / "gates.pt",
+        training_log=root / "log.json",
+        device="cpu",
+        state_root=root / "state",
+    )
 
 
 # Loading
@@ -227,7 +237,7 @@ def test_progress_of_a_finished_warm_up_is_forgotten(gated_folder, samples, tmp_
     weights, losses = _warm_up(gated_folder, samples, tmp_path)
     assert len(weights) == 2
     assert len(losses) == 3
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "state").iterdir()) == []
 
 
 def test_warm_up_takes_all_sample_files_together_in_any_order(gated_folder, tmp_path):
@@ -238,6 +248,8 @@ def test_warm_up_takes_all_sample_files_together_in_any_order(gated_folder, tmp_
             gated_folder,
             [tmp_path / name for name in names],
             settings=WARM_UP,
+            output=tmp_path / "gates.pt",
+            training_log=tmp_path / "log.json",
             device="cpu",
             state_root=tmp_path / "state",
         )
@@ -245,6 +257,29 @@ def test_warm_up_takes_all_sample_files_together_in_any_order(gated_folder, tmp_
     ]
     assert found[0][1] == found[1][1]
     assert all(torch.equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
+
+
+def test_records_that_cannot_be_written_do_not_lose_the_pass(collect, tmp_path, monkeypatch):
+    monkeypatch.setattr(collection, "_SAVE_EVERY_S", 0.0)
+
+    def fail(path, data):
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs, "write_router_data", fail)
+        with pytest.raises(OSError, match="no space"):
+            collect()
+    assert list((tmp_path / "state").glob("*/*.pt"))
+
+
+def test_gated_folder_without_its_gates_is_refused(gated_folder, tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(gated_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if "quality_gate" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="lacks 2 of the model's weights"):
+        load_gated_model(folder, gate_weights=None, device="cpu")
 
 
 # The scripts

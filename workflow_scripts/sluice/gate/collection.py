@@ -94,8 +94,6 @@ def _encode(
                 ledger.reject("no_response_token", row=row, where=sample.id)
     if empty and settings.on_empty_response == "error":
         raise _no_response(empty, num_samples=ledger.rows_in, max_tokens=settings.max_tokens)
-    if not ids:
-        raise ScoringError(f"{ledger.dataset} has no sample to score")
     return ids, kept
 
 
@@ -183,7 +181,8 @@ class _Columns:
     """The records of all samples, each put in its place as its batch comes."""
 
     def __init__(self, encoded: Sequence[EncodedSample], *, num_layers: int) -> None:
-        lengths = torch.tensor([len(tokens.input_ids) - 1 for tokens in encoded])
+        # A shard may be empty: there can be more shards than samples.
+        lengths = torch.tensor([len(tokens.input_ids) - 1 for tokens in encoded], dtype=torch.int64)
         self.offsets = torch.zeros(len(encoded) + 1, dtype=torch.int64)
         self.offsets[1:] = lengths.cumsum(0)
         size = int(self.offsets[-1])

@@ -50,6 +50,11 @@ def compare_checkpoint(
         )
     with torch.no_grad():
         base_logits_BTV = base(input_ids=tokens_BT).logits
+    if not (output.logits.isfinite().all() and base_logits_BTV.isfinite().all()):
+        raise ModelError(
+            f"the logits of '{converted_model}' or '{source}' are not finite in {dtype}",
+            hint="a damaged checkpoint, or a model whose numbers do not fit this precision",
+        )
     shapes = [list(gate.shape) for gate in output.router_logits]
     agreement = agreement_of(output.logits, base_logits_BTV)
     has_all_gates = shapes == [list(tokens_BT.shape)] * num_layers

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from sluice.chat import load_tokenizer
-from sluice.errors import ModelError
+from sluice.errors import ModelError, shorten_ids
 from sluice.files import atomic_folder
-from sluice.gate.modeling import draw_gates, gate_parameters, gated_family
+from sluice.gate.modeling import draw_gates, gate_parameters, gated_family, is_gate
 from sluice.logs import get_logger, quiet_transformers
 from sluice.seeds import derive_seed
 from sluice.settings.gate import GateShape
@@ -106,11 +106,22 @@ def probe_tokens(vocab_size: int, *, seed: int) -> Tensor:
 def _load(model_class: Any, model: str, *, revision: str | None, dtype: str, **options: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
-    loader = model_class or AutoModelForCausalLM
+    loader: Any = model_class or AutoModelForCausalLM
     try:
-        return loader.from_pretrained(model, revision=revision, dtype=dtype, **options)
+        loaded, report = loader.from_pretrained(
+            model, revision=revision, dtype=dtype, output_loading_info=True, **options
+        )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(model, error) from None
+    # A plain checkpoint that becomes a gated model lacks its gates, and nothing else.
+    missing = [name for name in report["missing_keys"] if not model_class or not is_gate(name)]
+    if missing:
+        raise ModelError(
+            f"the checkpoint of '{model}' lacks {len(missing)} of the model's weights "
+            f"(first: {shorten_ids(sorted(missing))})",
+            hint="transformers would fill them with random numbers; copy or convert it again",
+        )
+    return loaded
 
 
 def load_causal_model(model: str, *, revision: str | None = None, dtype: str = "auto") -> Any:

@@ -219,6 +219,11 @@ def gate_parameters(model: Any) -> dict[str, nn.Parameter]:
     }
 
 
+def is_gate(name: str) -> bool:
+    """Whether a weight of a checkpoint is a gate's, by its name."""
+    return name.endswith(".mlp.quality_gate.weight")
+
+
 def set_gate_weights(model: Any, weights: dict[str, Tensor]) -> None:
     """Puts trained gates into a model.
 

@@ -9,7 +9,7 @@ import torch
 
 from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
-from sluice.files import atomic_path
+from sluice.files import atomic_path, write_json
 from sluice.gate.collection import collect_router_data
 from sluice.gate.conversion import load_causal_model
 from sluice.gate.modeling import set_gate_weights
@@ -17,7 +17,7 @@ from sluice.gate.warm_up import choose_samples, warm_up_gate
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.records import read_samples
-from sluice.router_data import RouterData
+from sluice.router_data import RouterData, write_router_data
 from sluice.settings.gate import CollectRouterData, WarmUpGate
 from sluice.state import clear_state, open_state
 
@@ -32,11 +32,12 @@ def collect_shard(
     shard: tuple[int, int],
     gate_weights: Path | None,
     settings: CollectRouterData,
+    output: Path,
     ledger_path: Path,
     device: str,
     state_root: Path,
 ) -> RouterData:
-    """Scores one shard of a dataset with the gated model.
+    """Scores one shard of a dataset with the gated model; writes the records and returns them.
 
     Args:
         model: folder of convert_checkpoint.
@@ -45,6 +46,7 @@ def collect_shard(
         shard: (which part, of how many); part i takes the samples i, i + n, i + 2n ...
         gate_weights: file of warm_up_gate, or None for the model folder's own gates.
         settings: token limits and batch budget.
+        output: router data file to write.
         ledger_path: row counts to write.
         device: ``auto`` takes a GPU where there is one.
         state_root: where progress of this rule is kept.
@@ -72,6 +74,7 @@ def collect_shard(
             ledger=ledger,
             state=state,
         )
+    write_router_data(output, data)
     clear_state(state)
     return data
 
@@ -81,10 +84,12 @@ def run_warm_up(
     samples: Sequence[Path],
     *,
     settings: WarmUpGate,
+    output: Path,
+    training_log: Path,
     device: str,
     state_root: Path,
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
-    """Trains the gates of a converted model on a share of some sample files.
+    """Trains the gates of a converted model on a share of some sample files, and writes them.
 
     Returns:
         Gate weights by name (float32), and the loss of every step.
@@ -99,15 +104,17 @@ def run_warm_up(
     every_sample = chain.from_iterable(read_samples(path) for path in samples)
     chosen = choose_samples(every_sample, fraction=settings.warm_up_fraction, seed=settings.seed)
     logger.info("%d samples to learn from", len(chosen))
-    result = warm_up_gate(
+    weights, losses = warm_up_gate(
         gated,
         load_tokenizer(model),
         chosen,
         settings=settings,
         state=state,
     )
+    write_gate_weights(output, weights)
+    write_json(training_log, {"losses": losses})
     clear_state(state)
-    return result
+    return weights, losses
 
 
 def load_gated_model(model: Path, *, gate_weights: Path | None, device: str = "auto") -> Any:
