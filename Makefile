@@ -1,7 +1,7 @@
 # make demo   build .venv, run the built-in workflow, print what came of it
 # make test   build .venv with the test tools, run every test
 # make lint   ruff, mypy --strict, snakefmt, snakemake --lint
-# make docs   write docs/config.md and config.schema.json anew from the settings models
+# make docs   write docs/config.md, config.schema.json and README.md's rule graph anew
 #
 # Nothing else is needed. After `make demo`, everything is plain `.venv/bin/snakemake`.
 
@@ -36,6 +36,7 @@ format: .venv/installed-dev
 
 docs: .venv/installed
 	$(BIN)/python workflow_scripts/write_config_reference.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python workflow_scripts/write_rule_graph.py
 
 clean:
 	rm -rf results logs .snakemake

@@ -9,7 +9,7 @@ from gate_samples import make_sample, make_samples, silent_sample
 from sluice.errors import DataError
 from sluice.gate import warm_up
 from sluice.gate.modeling import gate_parameters
-from sluice.gate.warm_up import choose_samples, gate_loss, warm_up_gate
+from sluice.gate.warm_up import choose_samples, gate_loss, token_weights, warm_up_gate
 from sluice.settings.gate import WarmUpGate
 
 SAMPLES = make_samples(12)
@@ -67,13 +67,18 @@ def _token_losses(loss_type):
     return losses
 
 
+def _loss(logits_BTL, counted_BT, is_real_B, settings):
+    weights_BT = token_weights(counted_BT, settings=settings)
+    return gate_loss(logits_BTL, weights_BT, is_real_B, settings=settings)
+
+
 @pytest.mark.parametrize("loss_type", ["sigmoid", "linear"])
 def test_loss_averaged_over_samples_counts_each_sample_the_same(loss_type):
     settings = _settings(quality_loss_type=loss_type, warm_up_average="sample")
     first, second, empty = _token_losses(loss_type)
     assert empty == []
     by_hand = (sum(first) / 3 + second[0]) / 2
-    found = gate_loss(LOGITS_BTL, COUNTED_BT, IS_REAL_B, settings=settings)
+    found = _loss(LOGITS_BTL, COUNTED_BT, IS_REAL_B, settings)
     assert found.item() == pytest.approx(by_hand, abs=1e-6)
 
 
@@ -81,14 +86,14 @@ def test_loss_averaged_over_samples_counts_each_sample_the_same(loss_type):
 def test_loss_averaged_over_tokens_counts_each_token_the_same(loss_type):
     settings = _settings(quality_loss_type=loss_type, warm_up_average="token")
     first, second, _ = _token_losses(loss_type)
-    found = gate_loss(LOGITS_BTL, COUNTED_BT, IS_REAL_B, settings=settings)
+    found = _loss(LOGITS_BTL, COUNTED_BT, IS_REAL_B, settings)
     assert found.item() == pytest.approx((sum(first) + second[0]) / 4, abs=1e-6)
 
 
 def test_loss_of_extreme_logits_is_finite():
     logits_BTL = torch.full((2, 1, 2), 500.0)
     counted_BT, is_real_B = torch.ones(2, 1, dtype=torch.bool), torch.tensor([True, False])
-    loss = gate_loss(logits_BTL, counted_BT, is_real_B, settings=SETTINGS)
+    loss = _loss(logits_BTL, counted_BT, is_real_B, SETTINGS)
     assert loss.item() == pytest.approx(250.0)  # 0 for the real one, 500 for the flawed one
 
 
@@ -96,7 +101,7 @@ def test_loss_of_extreme_logits_is_finite():
 def test_batch_in_which_nothing_counts_has_a_loss_of_zero(average):
     logits_BTL = LOGITS_BTL.clone().requires_grad_()
     nothing_BT = torch.zeros_like(COUNTED_BT)
-    loss = gate_loss(logits_BTL, nothing_BT, IS_REAL_B, settings=_settings(warm_up_average=average))
+    loss = _loss(logits_BTL, nothing_BT, IS_REAL_B, _settings(warm_up_average=average))
     loss.backward()
     assert loss.item() == 0.0
     assert not logits_BTL.grad.any()
@@ -104,9 +109,7 @@ def test_batch_in_which_nothing_counts_has_a_loss_of_zero(average):
 
 def test_weight_is_a_factor_on_the_loss():
     once, thrice = (
-        gate_loss(
-            LOGITS_BTL, COUNTED_BT, IS_REAL_B, settings=_settings(quality_loss_weight=weight)
-        ).item()
+        _loss(LOGITS_BTL, COUNTED_BT, IS_REAL_B, _settings(quality_loss_weight=weight)).item()
         for weight in (1.0, 3.0)
     )
     assert thrice == pytest.approx(3 * once)
@@ -214,6 +217,15 @@ def test_gates_change_and_the_model_does_not(gated, train, changes):
         assert weight.shape == (64,)
         assert not torch.equal(weight, before[name])
     assert len(losses) == 6
+
+
+@pytest.mark.parametrize("average", ["sample", "token"])
+def test_gates_do_not_depend_on_how_many_tokens_run_at_once(train, average):
+    whole, whole_losses = train(warm_up_average=average, tokens_per_batch=8192)
+    parts, losses = train(warm_up_average=average, tokens_per_batch=64)
+    assert losses == pytest.approx(whole_losses, rel=1e-5)
+    for name, weight in whole.items():
+        torch.testing.assert_close(parts[name], weight, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["full_rank", "lora"])

@@ -7,6 +7,7 @@ import torch
 
 from sluice.records import Sample
 from sluice.router_data import RouterData
+from sluice.settings.selection import SelectSamples
 
 
 def random_records(count, *, num_layers=3, seed=1, dataset="d"):
@@ -102,3 +103,9 @@ def shuffled(table, *, seed=1):
     order = list(range(table.num_rows))
     random.Random(seed).shuffle(order)
     return table.take(pa.array(order))
+
+
+def make_selection(**changes):
+    """Settings that rank by one score, whatever the default is."""
+    one_score = {"hybrid_quality_weight": 0.0, "hybrid_surprise_score": "excess_surprise_max"}
+    return SelectSamples(**{**one_score, **changes})

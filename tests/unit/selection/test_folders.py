@@ -7,7 +7,13 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
-from selections_for_tests import make_sample, random_records, router_data, score_table
+from selections_for_tests import (
+    make_sample,
+    make_selection,
+    random_records,
+    router_data,
+    score_table,
+)
 from support import ROOT
 
 from sluice.errors import DataError, SelectionError
@@ -15,7 +21,7 @@ from sluice.ledger import read_ledger
 from sluice.records import write_samples
 from sluice.router_data import write_router_data
 from sluice.selection.folders import select_folder
-from sluice.settings.selection import ScoreSamples, SelectSamples
+from sluice.settings.selection import ScoreSamples
 from sluice.tables import write_parquet
 
 
@@ -41,7 +47,7 @@ def _select(folder, **settings):
         folder / "data",
         folder / "out",
         scoring=ScoreSamples(),
-        selection=SelectSamples(**settings),
+        selection=make_selection(**settings),
     )
 
 
@@ -167,6 +173,8 @@ def test_script_of_the_batch_mode_gives_what_the_function_gives(folder):
         samples_dir=folder / "data",
         output_dir=folder / "again",
         selection_token_budget=100,
+        hybrid_quality_weight=0.0,
+        hybrid_surprise_score="excess_surprise_max",
     )
     found = [(folder / "again" / f"{name}.jsonl").read_bytes() for name in "ab"]
     assert found == expected

@@ -9,6 +9,7 @@ import pytest
 from selections_for_tests import (
     ids_at,
     make_sample,
+    make_selection,
     random_records,
     router_data,
     samples_of,
@@ -21,7 +22,7 @@ from sluice.records import SelectedSample, write_samples
 from sluice.selection.keeping import merge_selected, read_scores, write_selection
 from sluice.selection.ranking import select_samples
 from sluice.selection.scores import score_samples
-from sluice.settings.selection import ScoreSamples, SelectSamples
+from sluice.settings.selection import ScoreSamples
 from sluice.tables import write_parquet
 
 LINE_SEPARATOR, NO_BREAK_SPACE = "\u2028", "\u00a0"
@@ -38,7 +39,7 @@ HARD_IDS = ['d_"1"', "d_\\2", "d_数", "d_👩‍🔬", 'd_","id":"x', f"d_{LINE
 def _keep(folder, table, samples, *, rows=None, dataset="d", **settings):
     """Writes the selection; returns (kept samples, ledger)."""
     if rows is None:
-        rows = select_samples(table, settings=SelectSamples(**settings))
+        rows = select_samples(table, settings=make_selection(**settings))
     if not isinstance(samples, list):
         path = samples
     else:
@@ -184,7 +185,7 @@ def _two_datasets():
 def test_best_of_two_datasets_together_share_one_order_of_ranks(tmp_path):
     first, second = _two_datasets()
     table = pa.concat_tables([first, second])
-    rows = select_samples(table, settings=SelectSamples(selection_percentage=0.5))
+    rows = select_samples(table, settings=make_selection(selection_percentage=0.5))
     ranks = {}
     for part, dataset in ((first, "d"), (second, "e")):
         kept, ledger = _keep(tmp_path, table, samples_of(part), rows=rows, dataset=dataset)
@@ -196,7 +197,7 @@ def test_best_of_two_datasets_together_share_one_order_of_ranks(tmp_path):
 def test_dataset_of_which_nothing_is_among_the_best_gives_an_empty_file(tmp_path):
     first, second = _two_datasets()
     table = pa.concat_tables([first, second])
-    rows = select_samples(table, settings=SelectSamples(selection_count=1))
+    rows = select_samples(table, settings=make_selection(selection_count=1))
     kept, ledger = _keep(tmp_path, table, samples_of(first), rows=rows)
     assert (kept, ledger["rejected"]) == ([], {"below_cut": 4})
     assert (tmp_path / "d.jsonl").read_bytes() == b""
@@ -330,7 +331,7 @@ def test_line_that_was_not_selected_is_refused(tmp_path):
 
 def test_kept_ids_are_those_of_the_ranking(tmp_path):
     table = score_table(count=40)
-    rows = select_samples(table, settings=SelectSamples(strategy="diversity", selection_count=9))
+    rows = select_samples(table, settings=make_selection(strategy="diversity", selection_count=9))
     kept, _ = _keep(tmp_path, table, samples_of(table), rows=rows)
     assert [sample.id for sample in kept] == ids_at(table, rows)
     assert [sample.rank for sample in kept] == list(range(1, 10))

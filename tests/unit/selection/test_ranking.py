@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from selections_for_tests import ids_at, score_table, shuffled
+from selections_for_tests import ids_at, make_selection, score_table, shuffled
 
 from sluice.errors import SelectionError
 from sluice.selection.ranking import num_kept, select_random, select_samples
-from sluice.settings.selection import SelectionSize, SelectRandom, SelectSamples
+from sluice.settings.selection import SelectionSize, SelectRandom
 
 ALL = {"selection_percentage": 1.0}
 
 
 def _ranked(table, **settings):
     """The kept ids, best first."""
-    return ids_at(table, select_samples(table, settings=SelectSamples(**settings)))
+    return ids_at(table, select_samples(table, settings=make_selection(**settings)))
 
 
 def _drawn(table, *, seed=42, **settings):
@@ -267,7 +267,7 @@ def test_token_budget_is_not_exceeded(strategy):
     place = table.column_names.index("num_tokens")
     table = table.set_column(place, "num_tokens", num_tokens)
     rows = select_samples(
-        table, settings=SelectSamples(strategy=strategy, selection_token_budget=210)
+        table, settings=make_selection(strategy=strategy, selection_token_budget=210)
     )
     kept_tokens = sum(num_tokens[int(row)].as_py() for row in rows)
     assert 100 <= kept_tokens <= 210

@@ -17,6 +17,7 @@ from torch import Tensor
 from sluice.chat import EncodedSample, encode_samples, response_opening
 from sluice.errors import ScoringError, shorten_ids
 from sluice.files import atomic_path
+from sluice.gate.batching import split_by_tokens
 from sluice.gate.token_statistics import token_statistics
 from sluice.ledger import Ledger
 from sluice.logs import get_logger, progress
@@ -67,7 +68,10 @@ def collect_router_data(
     ids, encoded = [ids[i] for i in order], [encoded[i] for i in order]
     opening = response_opening(tokenizer) if settings.with_ifd else []
     items = _items(encoded, opening=opening if settings.with_ifd else None)
-    batches = _batches(items, settings.tokens_per_batch)
+    split = split_by_tokens(
+        [len(item.token_ids) for item in items], tokens_per_batch=settings.tokens_per_batch
+    )
+    batches = [[items[index] for index in batch] for batch in split]
     columns = _Columns(encoded, num_layers=model.config.num_hidden_layers)
     for batch, records in _scored(model, batches, state=state):
         columns.fill(batch, records)
@@ -127,19 +131,6 @@ def _items(encoded: Sequence[EncodedSample], *, opening: list[int] | None) -> li
             alone = np.concatenate([np.asarray(opening, dtype=np.int32), response])
             items.append(_Item(index, is_alone=True, token_ids=alone))
     return items
-
-
-def _batches(items: list[_Item], tokens_per_batch: int) -> list[list[_Item]]:
-    """Longest first, so that memory runs out at once or never; each within the padded budget."""
-    batches: list[list[_Item]] = []
-    ordered = sorted(items, key=lambda item: (-len(item.token_ids), item.sample, item.is_alone))
-    for item in ordered:
-        width = len(batches[-1][0].token_ids) if batches else 0
-        if batches and (len(batches[-1]) + 1) * width <= tokens_per_batch:
-            batches[-1].append(item)
-        else:
-            batches.append([item])
-    return batches
 
 
 def _scored(

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sluice.gate.batching import pad_tokens
 from sluice.gate.modeling import recorded_gates
 
 # Logits of this many values at once: 2**24 float32 are 64 MiB.
@@ -40,20 +41,14 @@ def token_statistics(model: Any, token_ids: Sequence[Sequence[int]]) -> TokenSta
     The vocabulary's logits exist only for a slice of the positions at a time.
     """
     device = next(model.parameters()).device
-    lengths_B = torch.tensor([len(ids) for ids in token_ids])
-    width = int(lengths_B.max())
-    input_BT = torch.zeros(len(token_ids), width, dtype=torch.int64)
-    for row, ids in enumerate(token_ids):
-        input_BT[row, : len(ids)] = torch.as_tensor(ids)
-    is_real_BT = torch.arange(width) < lengths_B[:, None]
-    # Padding stands on the right, where a causal model's real tokens cannot see it.
+    input_BT, is_real_BT = pad_tokens(token_ids)
     with recorded_gates(model) as gates_LBT:
         hidden_BTD = model.model(
             input_ids=input_BT.to(device),
-            attention_mask=is_real_BT.to(device, torch.int64),
+            attention_mask=is_real_BT.to(device),
             use_cache=False,
         ).last_hidden_state
-    is_predicted_BT = is_real_BT[:, 1:].to(device)
+    is_predicted_BT = is_real_BT[:, 1:].to(device, torch.bool)
     hidden_ED = hidden_BTD[:, :-1][is_predicted_BT]
     target_E = input_BT[:, 1:].to(device)[is_predicted_BT]
     gates_EL = torch.stack([gate_BT[:, 1:][is_predicted_BT] for gate_BT in gates_LBT], dim=-1)

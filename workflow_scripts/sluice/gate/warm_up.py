@@ -20,6 +20,7 @@ from torch import Tensor
 from sluice.chat import EncodedSample, encode_samples
 from sluice.errors import DataError
 from sluice.files import atomic_path
+from sluice.gate.batching import pad_tokens, split_by_tokens
 from sluice.gate.flaws import flawed_copy
 from sluice.gate.modeling import gate_parameters, hidden_before_ffn
 from sluice.logs import get_logger, progress
@@ -84,11 +85,9 @@ def warm_up_gate(
             group["lr"] = _learning_rate(step, settings)
         texts, is_real_B = _batch(samples, step=step, settings=settings)
         batch = encode_samples(tokenizer, texts, max_tokens=settings.max_tokens)
-        loss = _loss(model, tokenizer, batch, is_real_B, gates=gates, settings=settings)
         optimizer.zero_grad()
-        loss.backward()
+        losses.append(_backward(model, tokenizer, batch, is_real_B, gates=gates, settings=settings))
         optimizer.step()
-        losses.append(loss.item())
         if time.monotonic() - last_save > _SAVE_EVERY_S:
             _save(state, gates.trained, optimizer, losses)
             last_save = time.monotonic()
@@ -96,37 +95,42 @@ def warm_up_gate(
     return gates.by_name(), losses
 
 
+def token_weights(counted_BT: Tensor, *, settings: WarmUpGate) -> Tensor:
+    """How much each token counts in the loss of a batch, float32 (B, T); they sum to 1.
+
+    Averaged over samples, each sample with a counted token has the same share; over tokens, each
+    counted token has. Where nothing counts, all weights are 0.
+    """
+    counted = counted_BT.float()
+    if settings.warm_up_average == "token":
+        return counted / counted.sum().clamp(min=1)
+    counts_B = counted.sum(1, keepdim=True)
+    return counted / counts_B.clamp(min=1) / (counts_B > 0).sum().clamp(min=1)
+
+
 def gate_loss(
-    logits_BTL: Tensor, counted_BT: Tensor, is_real_B: Tensor, *, settings: WarmUpGate
+    logits_BTL: Tensor, weights_BT: Tensor, is_real_B: Tensor, *, settings: WarmUpGate
 ) -> Tensor:
-    """The loss of a batch, all layers alike.
+    """The loss of a batch, or a part's share of it; all layers count the same.
 
     sigmoid: binary cross-entropy, real answers against flawed ones. linear: the mean gate, to be
-    minimised. Averaged over tokens first and samples then, or over all tokens at once.
+    minimised.
 
     Args:
         logits_BTL: gate logits.
-        counted_BT: bool; the tokens that count. Samples without any do not count either.
+        weights_BT: token_weights of the whole batch, or the part's rows of them.
         is_real_B: bool; False for flawed copies.
-        settings: which loss and average.
+        settings: which loss.
     """
     if settings.quality_loss_type == "sigmoid":
         target_BTL = is_real_B[:, None, None].to(logits_BTL.dtype).expand_as(logits_BTL)
         values = F.binary_cross_entropy_with_logits(logits_BTL, target_BTL, reduction="none")
     else:
         values = torch.sigmoid(logits_BTL)
-    counted = counted_BT.to(logits_BTL.dtype)
-    sums_B = (values.mean(-1) * counted).sum(1)
-    counts_B = counted.sum(1)
-    if settings.warm_up_average == "token":
-        loss = sums_B.sum() / counts_B.sum().clamp(min=1)
-    else:
-        has_any = counts_B > 0
-        loss = (sums_B[has_any] / counts_B[has_any]).mean() if has_any.any() else sums_B.sum()
-    return settings.quality_loss_weight * loss
+    return settings.quality_loss_weight * (values.mean(-1) * weights_BT).sum()
 
 
-def _loss(
+def _backward(
     model: Any,
     tokenizer: Any,
     batch: list[EncodedSample],
@@ -134,42 +138,51 @@ def _loss(
     *,
     gates: "_Gates",
     settings: WarmUpGate,
-) -> Tensor:
-    input_BT, real_token_BT, counted_BT = _pad(batch, tokenizer, settings=settings)
+) -> float:
+    """Adds the gradient of a batch's loss to the gates, and returns the loss.
+
+    The batch runs in parts of like length, so that neither padding nor the hidden states of all
+    layers of long samples fill the memory; the gradient is that of the batch as a whole.
+    """
     device = next(model.parameters()).device
-    with torch.no_grad(), hidden_before_ffn(model) as hidden_LBTD:
-        model.model(
-            input_ids=input_BT.to(device), attention_mask=real_token_BT.to(device), use_cache=False
+    weights_BT = token_weights(_counted(batch, tokenizer, settings=settings), settings=settings)
+    lengths = [len(tokens.input_ids) for tokens in batch]
+    total = 0.0
+    for rows in split_by_tokens(lengths, tokens_per_batch=settings.tokens_per_batch):
+        input_BT, is_token_BT = pad_tokens([batch[row].input_ids for row in rows])
+        with torch.no_grad(), hidden_before_ffn(model) as hidden_LBTD:
+            model.model(
+                input_ids=input_BT.to(device),
+                attention_mask=is_token_BT.to(device),
+                use_cache=False,
+            )
+        logits = [
+            hidden_BTD.float() @ weight_D
+            for hidden_BTD, weight_D in zip(hidden_LBTD, gates.weights_LD(), strict=True)
+        ]
+        loss = gate_loss(
+            torch.stack(logits, dim=-1),
+            weights_BT[rows, : input_BT.shape[1]].to(device),
+            is_real_B[rows].to(device),
+            settings=settings,
         )
-    logits = [
-        hidden_BTD.float() @ weight_D
-        for hidden_BTD, weight_D in zip(hidden_LBTD, gates.weights_LD(), strict=True)
-    ]
-    return gate_loss(
-        torch.stack(logits, dim=-1),
-        counted_BT.to(device),
-        is_real_B.to(device),
-        settings=settings,
-    )
+        loss.backward()
+        total += loss.item()
+    return total
 
 
-def _pad(
-    batch: list[EncodedSample], tokenizer: Any, *, settings: WarmUpGate
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids, 1 where a token is real, and True where it counts in the loss; all (B, T)."""
+def _counted(batch: list[EncodedSample], tokenizer: Any, *, settings: WarmUpGate) -> Tensor:
+    """Which tokens count in the loss, bool (B, T)."""
+    special = set(tokenizer.all_special_ids) if settings.mask_special_tokens else set()
     width = max(len(tokens.input_ids) for tokens in batch)
-    input_BT = torch.zeros(len(batch), width, dtype=torch.int64)
-    real_BT = torch.zeros_like(input_BT)
     counted_BT = torch.zeros(len(batch), width, dtype=torch.bool)
     for row, tokens in enumerate(batch):
-        length = len(tokens.input_ids)
-        input_BT[row, :length] = torch.tensor(tokens.input_ids)
-        real_BT[row, :length] = 1
-        counted_BT[row, :length] = torch.tensor(tokens.is_response)
-    if settings.mask_special_tokens:
-        special = torch.tensor(sorted(tokenizer.all_special_ids))
-        counted_BT &= ~torch.isin(input_BT, special)
-    return input_BT, real_BT, counted_BT
+        flags = [
+            is_response and token not in special
+            for token, is_response in zip(tokens.input_ids, tokens.is_response, strict=True)
+        ]
+        counted_BT[row, : len(flags)] = torch.tensor(flags, dtype=torch.bool)
+    return counted_BT
 
 
 def _batch(

@@ -24,11 +24,11 @@ from sluice.tables import read_parquet
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 CLEAN_COLOUR, FLAWED_COLOUR = "#009E73", "#D55E00"
 
-SHOWN_SCORES = ("quality", "response_nll", "excess_surprise_max", "ifd")
+SHOWN_SCORES = ("quality", "response_nll", "excess_surprise_worst_tenth", "ifd")
 _LABELS = {
     "quality": "gate quality",
     "response_nll": "response NLL (nats per token)",
-    "excess_surprise_max": "largest excess surprise (nats)",
+    "excess_surprise_worst_tenth": "excess surprise, worst tenth of tokens (nats)",
     "ifd": "IFD (perplexity with / without prompt)",
 }
 # The tails, in which a few samples would squeeze all others into one bar, are cut from pictures.

@@ -71,11 +71,17 @@ class WarmUp(Settings):
     """Rank of that update."""
 
 
-class ScoringPass(Settings):
-    """How the scoring model runs over a dataset."""
+class TokenBudget(Settings):
+    """How much goes through the model at once."""
 
     tokens_per_batch: Annotated[int, Field(ge=64)] = 8192
-    """Token budget of a batch, padding included; scores do not depend on it."""
+    """Tokens that go through the model at once, padding included; neither scores nor gates depend
+    on it."""
+
+
+class ScoringPass(TokenBudget):
+    """How the scoring model runs over a dataset."""
+
     with_ifd: bool = True
     """Whether responses are also scored without their prompts, for IFD; a second, shorter pass."""
 
@@ -88,7 +94,7 @@ class CompareCheckpoint(ComparePrecision, Seeded):
     """Proof that the converted model is the same model."""
 
 
-class WarmUpGate(GateShape, WarmUp, MaxTokens, Seeded):
+class WarmUpGate(GateShape, WarmUp, TokenBudget, MaxTokens, Seeded):
     """Gates trained, backbone frozen."""
 
 

@@ -44,11 +44,11 @@ class Ranking(Settings):
     strategy: Literal["hybrid", "quality_based", "perplexity_based", "diversity"] = "hybrid"
     """hybrid: weighted ranks of quality and of low surprise. quality_based: highest gate quality.
     perplexity_based: lowest (or highest) perplexity. diversity: best of each cluster of gates."""
-    hybrid_quality_weight: Annotated[float, Field(ge=0)] = 0.0
+    hybrid_quality_weight: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the quality rank in hybrid."""
     hybrid_surprise_weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the rank by low surprise in hybrid."""
-    hybrid_surprise_score: SurpriseScore = "excess_surprise_max"
+    hybrid_surprise_score: SurpriseScore = "excess_surprise_worst_tenth"
     """The surprise score that hybrid uses."""
     perplexity_order: Literal["lowest", "highest"] = "lowest"
     """Which end perplexity_based keeps."""
