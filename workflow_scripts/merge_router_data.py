@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sluice.cli import run
+from sluice.files import copy_file
 from sluice.settings.base import Settings
 
 
@@ -16,7 +17,10 @@ class Arguments(Settings):
 
 
 def main(arguments: Arguments) -> None:
-    """Reads all shards, writes one file."""
+    """Reads all shards, writes one file; of one shard, whose samples are sorted, a copy."""
+    if len(arguments.shards) == 1:
+        copy_file(arguments.shards[0], arguments.output)
+        return
     from sluice.router_data import join_router_data, read_router_data, write_router_data
 
     parts = [read_router_data(path) for path in arguments.shards]

@@ -5,7 +5,15 @@ import hashlib
 import pytest
 
 from sluice.errors import DataError
-from sluice.files import atomic_folder, atomic_path, hash_file, read_json, write_json, write_text
+from sluice.files import (
+    atomic_folder,
+    atomic_path,
+    copy_file,
+    hash_file,
+    read_json,
+    write_json,
+    write_text,
+)
 
 
 def _names(folder):
@@ -117,3 +125,12 @@ def test_hash_of_a_folder_changes_with_names_and_bytes_not_with_order(tmp_path):
         hashes.append(hash_file(tmp_path / str(number)))
     assert hashes[0] == hashes[1]
     assert len(set(hashes)) == 3
+
+
+def test_copy_has_the_same_bytes_and_a_missing_source_is_an_error(tmp_path):
+    (tmp_path / "a").write_bytes(b"\x00\xff")
+    copy_file(tmp_path / "a", tmp_path / "new" / "b")
+    assert (tmp_path / "new" / "b").read_bytes() == b"\x00\xff"
+    with pytest.raises(DataError, match="none does not exist"):
+        copy_file(tmp_path / "none", tmp_path / "c")
+    assert not (tmp_path / "c").exists()

@@ -66,6 +66,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copies a file's bytes, whole or not at all.
+
+    Raises:
+        DataError: the source is missing.
+    """
+    try:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+    except FileNotFoundError:
+        raise DataError(f"{source} does not exist") from None
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes indented JSON with a final newline, whole or not at all. NaN is refused."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

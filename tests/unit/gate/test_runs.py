@@ -305,6 +305,9 @@ def test_scripts_go_from_samples_to_router_data(gated_folder, samples, collect, 
         run(collect_router_data.Arguments, collect_router_data.main, words)
     words = ["--shards", *shards, "--output", str(tmp_path / "all.pt")]
     run(merge_router_data.Arguments, merge_router_data.main, words)
+    words = ["--shards", str(tmp_path / "all.pt"), "--output", str(tmp_path / "again.pt")]
+    run(merge_router_data.Arguments, merge_router_data.main, words)
+    assert (tmp_path / "again.pt").read_bytes() == (tmp_path / "all.pt").read_bytes()
     merged = read_router_data(tmp_path / "all.pt")
     whole = collect(gate_weights=gates)
     assert merged.sample_ids == whole.sample_ids
