@@ -132,13 +132,11 @@ class _Reading:
 
 
 def _read_marker(text: str, marker: re.Match[str]) -> _Reading | None:
-    """What stands behind a marker; None where it is none: it leads to another one, or to prose."""
+    """What stands behind a marker; None where words behind "the answer is" make it none."""
     if marker["box"]:
         return _read_box(text, marker.end())
     content = text[marker.end() : marker.end() + _WINDOW]
     rest = content[_end_of_lead(content) :]
-    if rest.startswith(("####", "\\boxed")):
-        return None
     number = _match_number(rest)
     if number is None:
         return None if marker["soft"] else _Reading(None, is_open=True)
