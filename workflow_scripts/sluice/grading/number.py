@@ -54,7 +54,9 @@ _NUMBER = re.compile(
 # Up to the closing brace; braces inside are two deep at most.
 _BOX = re.compile(r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 _CLAUSE_END = re.compile(r"\n|####|\\boxed|[.。;?](?=\s|\Z|[*_`\"')\]}$])")
-_TYPOGRAPHY = re.compile(r"\*+|_+|`+|\\(?:text|mathrm|mbox|textbf)\b|\\[)\]%$,;! ]|[{}]|\^\\circ")
+_TYPOGRAPHY = re.compile(
+    r"\*+|_+|`+|\\(?:text|mathrm|mbox|textbf)\b|\\[)\]%$,;! ]|[{}]|\^\\circ|(?<=[a-z])[²³]"
+)
 # Words and signs right behind a number that make it another one, or none.
 _OTHER_NUMBER = re.compile(
     r"""
