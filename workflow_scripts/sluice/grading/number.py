@@ -195,7 +195,7 @@ def _is_word_or_sign(char: str) -> bool:
 def _read_reference(reference: Mapping[str, Any]) -> str:
     given = read_reference(reference, "answer", grader="number", expected=_EXPECTED)
     value = None
-    if isinstance(given, str | int | float) and not isinstance(given, bool):
+    if isinstance(given, str | int | float):
         text = normalise(str(given)).strip()
         text = text[_end_of_lead(text) :].rstrip("%. ")
         number = _match_number(text)
