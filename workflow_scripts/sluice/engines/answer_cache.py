@@ -27,9 +27,10 @@ class AnswerCache:
     def _take(self, line: bytes) -> None:
         try:
             entry = json.loads(line)
-            self._answers[entry.pop("request")] = Completion(**entry)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return  # a torn line: its request is sent again
+        except ValueError:
+            return  # empty, or torn: then its request is sent again
+        request = entry.pop("request")
+        self._answers[request] = Completion(**entry)
 
     def get(self, request: str) -> Completion | None:
         """The answer to a request of this hash, or None."""
