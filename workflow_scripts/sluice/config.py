@@ -28,6 +28,7 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
+from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
 from sluice.validation import describe_validation_error, nearest
@@ -69,6 +70,8 @@ class Config(Settings):
     """Quality gates."""
     selection: SelectionSettings = SelectionSettings()
     """Scores, and what is kept."""
+    tasks: dict[Name, Task] = Field(default_factory=dict)
+    """Rejection sampling: a model's own completions of verifiable prompts."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name.
@@ -86,6 +89,7 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "score_samples": ScoreSamples,
     "select_samples": SelectSamples,
     "select_random": SelectRandom,
+    "sample_responses": SampleResponses,
 }
 
 
@@ -209,6 +213,13 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
             where=_place_of(("gate", "model") if is_given else (), config.gate.model, files),
             hint=nearest(config.gate.model, list(config.models)),
         )
+    for name, task in config.tasks.items():
+        if task.model not in config.models:
+            raise ConfigError(
+                f"'tasks.{name}.model' is '{task.model}', which 'models' does not define",
+                where=_place_of(("tasks", name, "model"), task.model, files),
+                hint=nearest(task.model, list(config.models)),
+            )
 
 
 def _place_of(path: tuple[str | int, ...], value: Any, files: Sequence[Path]) -> str:
