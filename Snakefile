@@ -19,6 +19,7 @@ include: "rules/tokenizer.smk"
 include: "rules/base.smk"
 include: "rules/gate.smk"
 include: "rules/selection.smk"
+include: "rules/train.smk"
 include: "rules/pictures.smk"
 include: "rules/report.smk"
 
