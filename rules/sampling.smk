@@ -22,9 +22,9 @@ rule sample_responses:
         "logs/sample_responses/{task}.log",
     benchmark:
         "results/benchmarks/sample_responses/{task}.tsv"
-    retries: 1
     wildcard_constraints:
         task=tasks_of("transformers", "openai"),
+    retries: 1
     conda:
         "../envs/core.yaml"
     threads: 2
