@@ -12,6 +12,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/common_sampling.smk"
 include: "rules/demo.smk"
 include: "rules/data.smk"
 include: "rules/overlap.smk"
@@ -19,6 +20,8 @@ include: "rules/tokenizer.smk"
 include: "rules/base.smk"
 include: "rules/gate.smk"
 include: "rules/selection.smk"
+include: "rules/sampling.smk"
+include: "rules/train.smk"
 include: "rules/pictures.smk"
 include: "rules/report.smk"
 

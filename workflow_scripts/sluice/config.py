@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from sluice.errors import ConfigError
-from sluice.settings.base import Settings, to_flags
+from sluice.settings.base import Settings, narrow, to_flags
 from sluice.settings.base_model import BaseSettings, TrainBaseModel
 from sluice.settings.data import (
     ConvertDataset,
@@ -28,8 +28,16 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
+from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
+from sluice.settings.training import (
+    Adapter,
+    FineTune,
+    FineTuneSettings,
+    MergeAdapter,
+    TrainingSettings,
+)
 from sluice.validation import describe_validation_error, nearest
 
 _COMMAND_LINE = "the command line (--config)"
@@ -59,6 +67,8 @@ class Config(Settings):
     """The datasets to score and select from."""
     models: dict[Name, ModelSource]
     """Every model, named once."""
+    adapters: dict[Name, Adapter] = Field(default_factory=dict)
+    """Every fine-tuning, named once."""
     data: DataSettings = DataSettings()
     """From any source to clean, split, canonical samples."""
     tokenizer: TokenizerSettings = TokenizerSettings()
@@ -69,6 +79,10 @@ class Config(Settings):
     """Quality gates."""
     selection: SelectionSettings = SelectionSettings()
     """Scores, and what is kept."""
+    tasks: dict[Name, Task] = Field(default_factory=dict)
+    """Rejection sampling: a model's own completions of verifiable prompts."""
+    training: TrainingSettings = TrainingSettings()
+    """What holds for every adapter."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name.
@@ -86,6 +100,13 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "score_samples": ScoreSamples,
     "select_samples": SelectSamples,
     "select_random": SelectRandom,
+    "sample_responses": SampleResponses,
+    "merge_adapter": MergeAdapter,
+}
+# Section of named entries -> the rules that read an entry, and the settings their scripts take.
+ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
+    "tasks": {"sample_responses": Task},
+    "adapters": {"fine_tune": FineTune},
 }
 
 
@@ -146,6 +167,13 @@ def flags_for(rule: str, config: Config) -> list[str]:
     return to_flags(settings_for(rule, config))
 
 
+def adapter_settings(name: str, config: Config) -> FineTune:
+    """The settings of one adapter's script; its seed is the configuration's unless it has one."""
+    adapter = config.adapters[name]
+    seed = config.seed if adapter.seed is None else adapter.seed
+    return FineTune(**narrow(adapter, FineTuneSettings).model_dump(), seed=seed)
+
+
 def _find_value(config: Config, name: str) -> Any:
     if name == "seed":
         return config.seed
@@ -202,6 +230,8 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
                 where=_place_of(("models", name), {}, files),
                 expected="path: a hub id or folder; or build: base",
             )
+    _check_adapters(config, files)
+    _check_tasks(config, files)
     is_given = "model" in config.gate.model_fields_set
     if config.gate.model not in config.models:
         raise ConfigError(
@@ -209,6 +239,38 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
             where=_place_of(("gate", "model") if is_given else (), config.gate.model, files),
             hint=nearest(config.gate.model, list(config.models)),
         )
+
+
+def _check_tasks(config: Config, files: Sequence[Path]) -> None:
+    for name, task in config.tasks.items():
+        if task.model not in config.models:
+            raise ConfigError(
+                f"'tasks.{name}.model' is '{task.model}', which 'models' does not define",
+                where=_place_of(("tasks", name, "model"), task.model, files),
+                hint=nearest(task.model, list(config.models)),
+            )
+
+
+def _check_adapters(config: Config, files: Sequence[Path]) -> None:
+    for name, adapter in config.adapters.items():
+        if adapter.model not in config.models:
+            raise ConfigError(
+                f"'adapters.{name}.model' is '{adapter.model}', which 'models' does not define",
+                where=_place_of(("adapters", name, "model"), adapter.model, files),
+                hint=nearest(adapter.model, list(config.models)),
+            )
+        if name in config.models:
+            raise ConfigError(
+                f"'{name}' is the name of a model and of an adapter",
+                where=_place_of(("adapters", name), {}, files),
+                expected="names that tell them apart, since both can be evaluated",
+            )
+        if not adapter.samples:
+            raise ConfigError(
+                f"'adapters.{name}.samples' is empty",
+                where=_place_of(("adapters", name, "samples"), [], files),
+                expected="at least one JSONL file",
+            )
 
 
 def _place_of(path: tuple[str | int, ...], value: Any, files: Sequence[Path]) -> str:
