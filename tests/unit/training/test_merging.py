@@ -73,7 +73,7 @@ def test_base_can_be_named_where_it_has_moved(tmp_path):
 
 
 def test_whole_model_is_no_adapter(tmp_path):
-    base = checkpoint(tmp_path)
+    checkpoint(tmp_path)
     with pytest.raises(ModelError, match="holds no adapter") as caught:
         merge_adapter(tmp_path / "base", tmp_path / "merged")
     assert caught.value.hint == "it is a whole model already"

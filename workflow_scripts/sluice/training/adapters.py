@@ -158,7 +158,7 @@ def _load_quantised(
     )
 
 
-def _keep_differentiable(model: nn.Module) -> None:
+def _keep_differentiable(model: Any) -> None:
     """Stops bitsandbytes from packing weights for its CPU inference kernel.
 
     On CPUs with AVX512-BF16 its first forward pass in eval mode packs a layer's weights for good,
