@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.errors import DataError
+from sluice.law_cases import CaseProblem, read_law_case
 
 RawMessage = dict[str, str]
 
@@ -141,21 +142,13 @@ def from_lawshift(row: dict[str, Any], resources: Resources) -> Row:
             "LawShift cases need the text of the statute's articles",
             hint="name the file: datasets.<name>.articles (JSON, article number -> text)",
         )
-    numbers = [str(number) for number in _list(row, "relevant_articles")]
-    unknown = [number for number in numbers if number not in resources.articles]
-    if unknown:
-        raise RowProblem("unknown_article", f"article {unknown[0]} is not in the articles file")
-    articles = "\n".join(resources.articles[number] for number in numbers)
-    months, charge = row.get("prison_time"), _text(row, "charge")
-    if isinstance(months, bool) or not (isinstance(months, int) or months == "XT"):
-        raise RowProblem("wrong_type", f"'prison_time' is {months!r}, neither months nor XT")
-    prompt = resources.legal_prompt.replace("{articles}", articles)
-    messages = _exchange(
-        prompt.replace("{fact}", _text(row, "fact")), f"<answer> {charge} | {months} </answer>"
-    )
-    reference = {"charge": charge, "prison_time": months, "relevant_articles": numbers}
+    try:
+        case = read_law_case(row, articles=resources.articles, template=resources.legal_prompt)
+    except CaseProblem as problem:
+        raise RowProblem(problem.reason, problem.detail) from None
+    answer = f"<answer> {case.charge} | {case.prison_time} </answer>"
     used = {"fact", "relevant_articles", "charge", "prison_time"}
-    return Row(messages, used, reference=reference)
+    return Row(_exchange(case.prompt, answer), used, reference=case.reference)
 
 
 # Format -> (columns that a row must have, how it is read); the first that fits is taken.

@@ -1,6 +1,6 @@
 """The protocol that every engine follows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -41,12 +41,21 @@ class Engine(Protocol):
     """Turns requests into completions."""
 
     def generate(
-        self, requests: Sequence[Request], *, sampling: Sampling
+        self,
+        requests: Sequence[Request],
+        *,
+        sampling: Sampling,
+        skip: Container[int] = (),
     ) -> Iterator[tuple[int, Completion]]:
         """Yields (index into requests, completion) as they are done, in any order.
 
         All requests are given at once, so that an engine can batch them as it likes.
 
+        Args:
+            requests: the completions that are wanted.
+            sampling: how tokens are drawn.
+            skip: indices that an earlier, interrupted run has answered. They are not yielded, but
+                still belong to the plan: what the others get is what an undisturbed run gives.
         Raises:
             EngineError: the model, the device or the server cannot do it.
         """

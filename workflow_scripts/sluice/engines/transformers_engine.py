@@ -1,0 +1,330 @@
+"""The engine for CPUs and small GPUs: transformers, in batches of similar prompts.
+
+Shape letters: B rows of a batch, T tokens of the padded prompt, V vocabulary.
+
+The decoding loop is our own, for three things that ``generate`` cannot do: prompts that stand in a
+batch several times are read once, each row draws from its own random numbers, and rows that have
+ended leave the batch.
+"""
+
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sluice.chat import load_tokenizer
+from sluice.engines.drawing import draw_tokens, request_uniforms
+from sluice.engines.engine import Completion, Request, Sampling
+from sluice.errors import EngineError, ModelError
+from sluice.logs import get_logger, quiet_transformers
+
+logger = get_logger(__name__)
+
+# Rows leave the batch once so many of them have ended: copying the cache costs about a step.
+_ENDED_SHARE = 0.15
+
+
+def plan_batches(lengths: Sequence[int], *, batch_size: int) -> list[list[int]]:
+    """Indices of all prompts in batches of similar lengths, longest first.
+
+    The longest first: a machine that lacks memory says so at once. Equal lengths keep their order,
+    so copies of a prompt that stand together stay together.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+class TransformersEngine:
+    """A causal language model of transformers, with an adapter or without.
+
+    Args:
+        model: in evaluation mode, on its device.
+        tokenizer: with a chat template.
+        batch_size: rows of a batch.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._batch_size = batch_size
+        self._end_tokens = _end_tokens(model, tokenizer)
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        sampling: Sampling,
+        skip: Container[int] = (),
+    ) -> Iterator[tuple[int, Completion]]:
+        """Yields (index into requests, completion), batch by batch; see `Engine.generate`.
+
+        A batch of which only a part is to be skipped runs whole, since the last bits of a row's
+        logits depend on the batch around it.
+        """
+        prompts = self._encode(requests)
+        self._check_room(prompts)
+        for batch in plan_batches([len(ids) for ids in prompts], batch_size=self._batch_size):
+            if all(index in skip for index in batch):
+                continue
+            completions = self._complete(
+                [prompts[index] for index in batch],
+                seeds=[requests[index].seed for index in batch],
+                sampling=sampling,
+            )
+            for index, completion in zip(batch, completions, strict=True):
+                if index not in skip:
+                    yield index, completion
+
+    def _encode(self, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+        """Tokens of every request's prompt, the opening of the assistant's turn included."""
+        unique = list(dict.fromkeys(request.messages for request in requests))
+        texts = [
+            self._tokenizer.apply_chat_template(
+                [message.model_dump() for message in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+            for messages in unique
+        ]
+        if not texts:
+            return []
+        encoded = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
+        tokens = {messages: tuple(ids) for messages, ids in zip(unique, encoded, strict=True)}
+        return [tokens[request.messages] for request in requests]
+
+    def _check_room(self, prompts: Sequence[tuple[int, ...]]) -> None:
+        room = self._context_tokens()
+        too_long = {ids for ids in prompts if len(ids) >= room}
+        if too_long:
+            raise EngineError(
+                f"{len(too_long):,} prompts fill the model's context of {room:,} tokens; the "
+                f"longest has {max(map(len, too_long)):,}",
+                hint="leave them out, or take a model with a longer context",
+            )
+
+    def _context_tokens(self) -> int:
+        config = self._model.config.get_text_config()
+        return int(getattr(config, "max_position_embeddings", None) or 2**31)
+
+    @torch.inference_mode()
+    def _complete(
+        self, prompts: list[tuple[int, ...]], *, seeds: list[int], sampling: Sampling
+    ) -> list[Completion]:
+        """Completes the prompts of one batch, in their order."""
+        room = self._context_tokens()
+        limits = [min(sampling.max_new_tokens, room - len(ids)) for ids in prompts]
+        rows = _Rows.start(self._model, prompts, seeds=seeds, limits=limits, sampling=sampling)
+        while rows.step(self._end_tokens):
+            pass
+        return [self._completion(ids) for ids in rows.written]
+
+    def _completion(self, ids: list[int]) -> Completion:
+        has_ended = ids[-1] in self._end_tokens
+        text = self._tokenizer.decode(
+            ids[:-1] if has_ended else ids,
+            skip_special_tokens=True,
+            clean_up_tokenization_spaces=False,
+        )
+        return Completion(text, len(ids), "stop" if has_ended else "length")
+
+
+@dataclass
+class _Rows:
+    """The rows of a batch that are still being written."""
+
+    model: Any
+    cache: Any
+    logits_BV: Tensor
+    """Of the next token."""
+    mask_BT: Tensor
+    """int64, 0 on padding; grows by one column a step."""
+    positions_B: Tensor
+    """Position of the next token."""
+    uniforms_BS: Tensor | None
+    alive: list[int]
+    """Which of the batch's rows the tensors' rows are."""
+    written: list[list[int]]
+    """Tokens of each of the batch's rows so far, ended ones included."""
+    limits: list[int]
+    sampling: Sampling
+    has_ended: list[bool]
+    num_steps: int = 0
+
+    @classmethod
+    def start(
+        cls,
+        model: Any,
+        prompts: list[tuple[int, ...]],
+        *,
+        seeds: list[int],
+        limits: list[int],
+        sampling: Sampling,
+    ) -> "_Rows":
+        """Reads every different prompt once, and lays the result to each of its rows."""
+        from transformers import DynamicCache
+
+        device = model.device
+        unique = list(dict.fromkeys(prompts))
+        ids_BT, mask_BT = _pad_left(unique, device=device)
+        cache = DynamicCache(config=model.config.get_text_config())
+        logits_BV = model(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=(mask_BT.cumsum(-1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        places = {ids: place for place, ids in enumerate(unique)}
+        rows_B = torch.tensor([places[ids] for ids in prompts], device=device)
+        if len(unique) < len(prompts):
+            cache.batch_select_indices(rows_B)
+        return cls(
+            model=model,
+            cache=cache,
+            logits_BV=logits_BV[rows_B],
+            mask_BT=mask_BT[rows_B],
+            positions_B=mask_BT.sum(-1)[rows_B],
+            uniforms_BS=_uniforms(seeds, limits=limits, sampling=sampling, device=device),
+            alive=list(range(len(prompts))),
+            written=[[] for _ in prompts],
+            limits=limits,
+            sampling=sampling,
+            has_ended=[False] * len(prompts),
+        )
+
+    def step(self, end_tokens: frozenset[int]) -> bool:
+        """Writes one token to every row; False once all rows have ended."""
+        uniforms_B = None if self.uniforms_BS is None else self.uniforms_BS[:, self.num_steps]
+        tokens_B = draw_tokens(self.logits_BV, uniforms_B, sampling=self.sampling)
+        self.num_steps += 1
+        for row, token in zip(self.alive, tokens_B.tolist(), strict=True):
+            if not self.has_ended[row]:
+                self.written[row].append(token)
+                is_full = len(self.written[row]) == self.limits[row]
+                self.has_ended[row] = is_full or token in end_tokens
+        kept = [place for place, row in enumerate(self.alive) if not self.has_ended[row]]
+        if not kept:
+            return False
+        if len(kept) <= (1 - _ENDED_SHARE) * len(self.alive):
+            tokens_B = self._keep(kept, tokens_B)
+        self._read(tokens_B)
+        return True
+
+    def _keep(self, kept: list[int], tokens_B: Tensor) -> Tensor:
+        """Lets ended rows go, and with them the columns that only they filled."""
+        rows_B = torch.tensor(kept, device=tokens_B.device)
+        self.cache.batch_select_indices(rows_B)
+        self.mask_BT = self.mask_BT[rows_B]
+        self.positions_B = self.positions_B[rows_B]
+        if self.uniforms_BS is not None:
+            self.uniforms_BS = self.uniforms_BS[rows_B]
+        self.alive = [self.alive[place] for place in kept]
+        return tokens_B[rows_B]
+
+    def _read(self, tokens_B: Tensor) -> None:
+        """Reads the tokens just written, for the logits of the next ones."""
+        self.mask_BT = torch.nn.functional.pad(self.mask_BT, (0, 1), value=1)
+        self.logits_BV = self.model(
+            input_ids=tokens_B[:, None],
+            attention_mask=self.mask_BT,
+            position_ids=self.positions_B[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits[:, -1]
+        self.positions_B = self.positions_B + 1
+
+
+def _uniforms(
+    seeds: list[int], *, limits: list[int], sampling: Sampling, device: Any
+) -> Tensor | None:
+    if sampling.temperature == 0:
+        return None
+    drawn = [request_uniforms(seed, num_steps=max(limits)) for seed in seeds]
+    return torch.stack([torch.from_numpy(each) for each in drawn]).to(device)
+
+
+def _pad_left(prompts: list[tuple[int, ...]], *, device: Any) -> tuple[Tensor, Tensor]:
+    """Token ids and mask (1 on tokens, 0 on padding), both (B, T)."""
+    longest = max(map(len, prompts))
+    ids_BT = torch.zeros((len(prompts), longest), dtype=torch.int64)
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, ids in enumerate(prompts):
+        ids_BT[row, longest - len(ids) :] = torch.tensor(ids)
+        mask_BT[row, longest - len(ids) :] = 1
+    return ids_BT.to(device), mask_BT.to(device)
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a turn: the tokenizer's, and those of generation_config.json."""
+    configured = model.generation_config.eos_token_id
+    configured = configured if isinstance(configured, list) else [configured]
+    return frozenset(int(id_) for id_ in (tokenizer.eos_token_id, *configured) if id_ is not None)
+
+
+def load_engine(
+    model: str,
+    *,
+    revision: str | None,
+    adapter: str | None,
+    device: str,
+    batch_size: int,
+) -> TransformersEngine:
+    """The engine of a checkpoint: bf16 on a GPU, fp32 on a CPU.
+
+    Raises:
+        EngineError: the device is not there.
+        ModelError: model or adapter cannot be loaded.
+    """
+    quiet_transformers()
+    place = _find_device(device)
+    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    loaded = _load_model(model, revision=revision, dtype=dtype)
+    if adapter:
+        loaded = _attach(loaded, adapter)
+    has_own_tokenizer = adapter and (Path(adapter) / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(*([adapter] if has_own_tokenizer else [model]), revision=revision)
+    logger.info("%s%s on %s in %s", model, f" with {adapter}" if adapter else "", place, dtype)
+    return TransformersEngine(loaded.to(place).eval(), tokenizer, batch_size=batch_size)
+
+
+def _find_device(device: str) -> torch.device:
+    has_gpu = torch.cuda.is_available()
+    try:
+        place = torch.device(("cuda" if has_gpu else "cpu") if device == "auto" else device)
+    except RuntimeError:
+        raise EngineError(
+            f"'{device}' is no device", expected="auto, cpu, cuda, cuda:1 ..."
+        ) from None
+    num_gpus = torch.cuda.device_count() if has_gpu else 0
+    if place.type == "cuda" and (place.index or 0) >= num_gpus:
+        raise EngineError(
+            f"device '{device}' is asked for, and this machine has {num_gpus} usable GPUs",
+            hint="--device auto takes a GPU where there is one, --device cpu needs none",
+        )
+    return place
+
+
+def _load_model(model: str, *, revision: str | None, dtype: torch.dtype) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=dtype)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"no causal language model could be loaded from {model}: {error}",
+            hint="offline, a hub id must be in the local cache, or name a folder",
+        ) from None
+
+
+def _attach(model: Any, adapter: str) -> Any:
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(model, adapter)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"the adapter {adapter} does not fit its base: {error}") from None

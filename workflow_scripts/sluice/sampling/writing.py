@@ -1,0 +1,90 @@
+"""Files of a rejection sampling run: kept completions, all completions, books and numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sluice.files import atomic_path, write_json
+from sluice.ledger import Ledger
+from sluice.logs import get_logger
+from sluice.records import write_samples
+from sluice.sampling.formats import Prompt, accepted_sample, sampled_entry, to_line
+from sluice.sampling.sampling import GradedCompletion
+
+logger = get_logger(__name__)
+
+Graded = Sequence[tuple[Prompt, Sequence[GradedCompletion]]]
+
+
+def write_sampled(output: Path, graded: Graded, *, summary: dict[str, Any]) -> None:
+    """Writes the kept completions, all completions, the books and the numbers.
+
+    Args:
+        output: sampled_data.json; beside it appear accepted.jsonl, completions.jsonl,
+            sampling_stats.json, sampled_data.ledger.json and sampled_data.rejected.jsonl.
+        graded: each prompt with its completions.
+        summary: the numbers of sampling_stats.json.
+    """
+    folder = output.parent
+    dataset = graded[0][0].dataset
+    ledger = Ledger(
+        "sample_responses",
+        dataset,
+        path=folder / f"{output.stem}.ledger.json",
+        rejected_path=folder / f"{output.stem}.rejected.jsonl",
+    )
+    with (
+        ledger,
+        atomic_path(folder / "completions.jsonl") as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as stream,
+    ):
+        for prompt, completions in graded:
+            for each in completions:
+                row = _completion_row(prompt, each)
+                stream.write(to_line(row))
+                _book(ledger, each, row)
+    logger.info("%s: %s", dataset, ledger.summary())
+    write_samples(folder / "accepted.jsonl", [accepted_sample(**kept) for kept in _kept(graded)])
+    write_json(folder / "sampling_stats.json", summary)
+    write_json(output, [sampled_entry(**kept) for kept in _kept(graded)])
+
+
+def _book(ledger: Ledger, each: GradedCompletion, row: dict[str, Any]) -> None:
+    ledger.read()
+    if each.rejection is None:
+        ledger.keep()
+    else:
+        ledger.reject(each.rejection, row=row, where=each.id, detail=each.grade.answer or "")
+
+
+def _completion_row(prompt: Prompt, each: GradedCompletion) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "prompt_id": prompt.id,
+        "dataset": prompt.dataset,
+        "group": prompt.group,
+        "completion": each.completion.text,
+        "num_tokens": each.completion.num_tokens,
+        "finish_reason": each.completion.finish_reason,
+        "verdict": each.grade.verdict,
+        "answer": each.grade.answer,
+        "is_kept": each.is_kept,
+    }
+
+
+def _kept(graded: Graded) -> Sequence[dict[str, Any]]:
+    """What the writers of kept completions take, in the order of the prompts."""
+    rows = []
+    for prompt, completions in graded:
+        kept = [each for each in completions if each.is_kept]
+        for each in kept:
+            text = each.completion.text
+            rows.append(
+                {
+                    "prompt": prompt,
+                    "completion_id": each.id,
+                    "text": text,
+                    "num_correct": len(kept),
+                }
+            )
+    return rows

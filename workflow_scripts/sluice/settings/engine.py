@@ -1,0 +1,41 @@
+"""Settings of the engines: what turns prompts into completions, and on what."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from sluice.settings.base import Settings
+
+
+class EngineSettings(Settings):
+    """Which engine generates, and how it uses its machine or server."""
+
+    engine: Literal["transformers", "vllm", "openai"] = "transformers"
+    """transformers: CPU and small GPUs. vllm: GPUs; needs the environment envs/vllm.yaml. openai:
+    any OpenAI-compatible server; the model's path is then the name that the server knows."""
+    device: str = "auto"
+    """transformers: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """transformers: sequences in a batch; less needs less memory."""
+    tensor_parallel_size: Annotated[int, Field(ge=1)] = 1
+    """vllm: GPUs that share the model."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """vllm: share of each GPU's memory that it may take."""
+    max_model_len: Annotated[int, Field(ge=8)] | None = None
+    """vllm: tokens of prompt and completion together; the model's own limit where not given."""
+    base_url: str | None = None
+    """openai: address of the server, such as http://localhost:8000/v1; OpenAI's where not given."""
+    api_key_variable: str = "OPENAI_API_KEY"
+    """openai: the environment variable that holds the key. The key itself is never a setting."""
+    concurrency: Annotated[int, Field(ge=1)] = 32
+    """openai: requests under way at once."""
+    timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    """openai: seconds after which a request counts as failed and is sent again."""
+    max_retries: Annotated[int, Field(ge=0)] = 6
+    """openai: how often a request is sent again after a transient error (429, 5xx, time-out, lost
+    connection, malformed answer); waits double from 0.5 s to 60 s."""
+    max_requests: Annotated[int, Field(ge=1)] | None = None
+    """openai: budget of a run in requests, failed ones included; no limit where not given."""
+    max_billed_tokens: Annotated[int, Field(ge=1)] | None = None
+    """openai: budget of a run in tokens, prompts and completions together, as the server counts
+    them. Requests under way when it is spent are still paid."""
