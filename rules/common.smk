@@ -15,11 +15,12 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 # `.venv/bin/snakemake` without activation must run the same Python's scripts.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
-from sluice.config import check_local_sources, flags_for, load_config
+from sluice.config import check_local_sources, flags_for, flags_of_suite, load_config
 from sluice.errors import ConfigError
 from sluice.fingerprint import code_hash as code
 from sluice.settings.base import narrow, to_flags
 from sluice.settings.data import DatasetSource
+from sluice.settings.evaluation import GenerateAnswers, GradeAnswers
 
 
 def checked_config():
@@ -56,23 +57,33 @@ def flags(rule):
     return lambda wildcards: text
 
 
-def model_files(wildcards):
+def files_of_model(name):
     """What a model is made from: the built-in one, a local folder's files, or nothing (a hub id)."""
-    source = settings.models[wildcards.model]
+    source = settings.models[name]
     if source.build:
-        return [f"results/base/{wildcards.model}/final_model"]
+        return [f"results/base/{name}/final_model"]
     folder = Path(source.path)
     if folder.is_dir():
         return sorted(str(file) for file in folder.iterdir() if file.is_file())
     return []
 
 
-def model_flags(wildcards):
+def flags_of_model(name):
     """Where a model's checkpoint is, as flags: a folder, or a hub id with its revision."""
-    source = settings.models[wildcards.model]
-    path = f"results/base/{wildcards.model}/final_model" if source.build else source.path
+    source = settings.models[name]
+    path = f"results/base/{name}/final_model" if source.build else source.path
     revision = ["--revision", source.revision] if source.revision else []
-    return shlex.join(["--model", path, *revision])
+    return ["--model", path, *revision]
+
+
+def model_files(wildcards):
+    """What the wildcard's model is made from."""
+    return files_of_model(wildcards.model)
+
+
+def model_flags(wildcards):
+    """Where the wildcard's model is, as flags."""
+    return shlex.join(flags_of_model(wildcards.model))
 
 
 def gate_file(name):

@@ -7,10 +7,10 @@ python workflow_scripts/evaluate_lawshift.py --graded lawshift.jsonl --subject m
 from pathlib import Path
 
 from sluice.cli import run
-from sluice.settings.base import Seeded
+from sluice.settings.evaluation import EvaluateLawshift
 
 
-class Arguments(Seeded):
+class Arguments(EvaluateLawshift):
     """Tabulate LawShift's results."""
 
     graded: Path

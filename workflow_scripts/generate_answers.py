@@ -7,14 +7,13 @@ python workflow_scripts/generate_answers.py --samples heldout.jsonl --model my_m
 from functools import partial
 from pathlib import Path
 
-from sluice.settings.engine import EngineSettings
-
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.engine import EngineSettings
 from sluice.settings.evaluation import GenerateAnswers
 
 
-class Arguments(GenerateAnswers, EngineSettings):
+class Arguments(GenerateAnswers):
     """Let a model, or an adapter on it, answer the items of a suite."""
 
     samples: Path
@@ -34,7 +33,6 @@ class Arguments(GenerateAnswers, EngineSettings):
 def main(arguments: Arguments) -> None:
     """Loads the engine, answers, writes."""
     from sluice.engines.building import make_engine
-
     from sluice.evaluation.runs import answer_suite
 
     source = {name: getattr(arguments, name) for name in ("model", "revision", "adapter")}

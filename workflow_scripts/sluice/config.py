@@ -21,6 +21,7 @@ from sluice.settings.data import (
     MakeDemoData,
     SplitDataset,
 )
+from sluice.settings.evaluation import CompareModels, EvaluateLawshift, Suite
 from sluice.settings.gate import (
     CollectRouterData,
     CompareCheckpoint,
@@ -69,6 +70,8 @@ class Config(Settings):
     """Quality gates."""
     selection: SelectionSettings = SelectionSettings()
     """Scores, and what is kept."""
+    suites: dict[Name, Suite] = Field(default_factory=dict)
+    """What models and adapters are evaluated on."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name.
@@ -86,6 +89,8 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "score_samples": ScoreSamples,
     "select_samples": SelectSamples,
     "select_random": SelectRandom,
+    "compare_models": CompareModels,
+    "evaluate_lawshift": EvaluateLawshift,
 }
 
 
@@ -110,6 +115,7 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
             error, model=Config, where=lambda path, value: _place_of(path, value, files)
         ) from None
     _check_names(config, files)
+    _check_suites(config, files)
     return config
 
 
@@ -132,6 +138,14 @@ def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
                     where=_place_of(("datasets", name, key), path, files),
                     hint=nearest(Path(path).name, siblings[:200]),
                 )
+    for name, suite in config.suites.items():
+        for key in ("samples", "lawshift"):
+            path = getattr(suite, key)
+            if path and not path.startswith("results/") and not Path(path).exists():
+                raise ConfigError(
+                    f"'suites.{name}.{key}' is '{path}', which does not exist",
+                    where=_place_of(("suites", name, key), path, files),
+                )
 
 
 def settings_for(rule: str, config: Config) -> Settings:
@@ -144,6 +158,12 @@ def settings_for(rule: str, config: Config) -> Settings:
 def flags_for(rule: str, config: Config) -> list[str]:
     """The command-line flags of one rule: only the settings that differ from their defaults."""
     return to_flags(settings_for(rule, config))
+
+
+def flags_of_suite(name: str, model: type[Settings], config: Config) -> list[str]:
+    """The command-line flags of a suite's settings that one script takes, and the seed."""
+    values = {**dict(config.suites[name]), "seed": config.seed}
+    return to_flags(model(**{field: values[field] for field in model.model_fields}))
 
 
 def _find_value(config: Config, name: str) -> Any:
@@ -209,6 +229,36 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
             where=_place_of(("gate", "model") if is_given else (), config.gate.model, files),
             hint=nearest(config.gate.model, list(config.models)),
         )
+
+
+def _check_suites(config: Config, files: Sequence[Path]) -> None:
+    for name, suite in config.suites.items():
+        place = _place_of(("suites", name), {}, files)
+        if (suite.samples is None) == (suite.lawshift is None):
+            raise ConfigError(
+                f"'suites.{name}' has {_count_word(suite.samples)} of 'samples' and 'lawshift'",
+                where=place,
+                expected="exactly one of them",
+            )
+        if (suite.lawshift is None) == (suite.grader == "lawshift"):
+            raise ConfigError(
+                f"'suites.{name}.grader' is '{suite.grader}'",
+                where=place,
+                expected="lawshift for a suite that 'lawshift' makes, another for other samples",
+            )
+        if suite.num_samples > 1 and suite.temperature == 0:
+            raise ConfigError(
+                f"'suites.{name}' asks for {suite.num_samples} answers an item at temperature 0, "
+                "where all are the same",
+                where=place,
+                expected="num_samples: 1, or a temperature above 0",
+            )
+        if name.endswith(".answers"):
+            raise ConfigError(
+                f"the name '{name}' in 'suites' is illegal",
+                where=place,
+                expected="another ending: files of answers have this one",
+            )
 
 
 def _place_of(path: tuple[str | int, ...], value: Any, files: Sequence[Path]) -> str:

@@ -4,17 +4,16 @@ Each answer is on disk as soon as the engine has it, so a killed run loses none;
 for those that are missing.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.engines.engine import Completion, Engine, Request, Sampling
-from sluice.errors import ConfigError, DataError, shorten_ids
+from sluice.engines.notes import Notes
+from sluice.errors import ConfigError, DataError, EngineError, shorten_ids
 from sluice.files import atomic_path
 from sluice.logs import get_logger, progress
 from sluice.records import Message, Sample, iterate_lines, read_samples
@@ -22,8 +21,6 @@ from sluice.seeds import derive_seed
 from sluice.settings.evaluation import Generation
 
 logger = get_logger(__name__)
-
-_PROGRESS_FILE = "completions.jsonl"
 
 
 class Answer(BaseModel):
@@ -124,42 +121,24 @@ def generate_answers(
 def complete_all(
     engine: Engine, requests: Sequence[Request], *, sampling: Sampling, state: Path
 ) -> list[Completion]:
-    """One completion a request, in their order; those that ``state`` holds are not asked for."""
-    path = state / _PROGRESS_FILE
-    done = _read_progress(path)
-    missing = [index for index in range(len(requests)) if index not in done]
-    if done:
-        logger.info("%d of %d answers were there from an earlier run", len(done), len(requests))
-    if missing:
-        found = engine.generate([requests[index] for index in missing], sampling=sampling)
-        shown = progress(found, total=len(requests), what="answers", logger=logger, start=len(done))
-        with open(path, "a", encoding="utf-8", newline="\n") as stream:
-            for place, completion in shown:
-                done[missing[place]] = completion
-                entry = {"index": missing[place], **asdict(completion)}
-                stream.write(json.dumps(entry) + "\n")
-                stream.flush()
-    lost = [index for index in range(len(requests)) if index not in done]
-    assert not lost, f"the engine left {len(lost)} of {len(requests)} requests unanswered"
-    return [done[index] for index in range(len(requests))]
+    """One completion a request, in their order; those that ``state`` holds are not asked for.
 
-
-def _read_progress(path: Path) -> dict[int, Completion]:
-    """The completions of an earlier run; a last line that a crash cut short is cut off the file."""
-    done: dict[int, Completion] = {}
-    if not path.exists():
-        return done
-    whole_bytes = 0
-    with open(path, "rb") as stream:
-        for line in stream:
-            if not line.endswith(b"\n"):
-                break
-            whole_bytes += len(line)
-            entry = json.loads(line)
-            done[entry.pop("index")] = Completion(**entry)
-    with open(path, "rb+") as stream:
-        stream.truncate(whole_bytes)
-    return done
+    Raises:
+        EngineError: the engine failed, or left requests open.
+    """
+    with Notes(state / "completions.jsonl") as notes:
+        num_noted = len(notes.completions)
+        if num_noted:
+            logger.info("%d of %d answers are there already", num_noted, len(requests))
+        found = engine.generate(requests, sampling=sampling, skip=frozenset(notes.completions))
+        for index, completion in progress(
+            found, total=len(requests), what="answers", logger=logger, start=num_noted
+        ):
+            notes.add(index, completion)
+        num_open = len(requests) - len(notes.completions)
+        if num_open:
+            raise EngineError(f"the engine left {num_open:,} of {len(requests):,} requests open")
+        return [notes.completions[index] for index in range(len(requests))]
 
 
 def write_answers(path: Path, answers: Iterable[Answer]) -> None:

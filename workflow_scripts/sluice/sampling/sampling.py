@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from sluice.engines.engine import Completion, Engine, Request, Sampling
+from sluice.engines.notes import Notes
 from sluice.errors import EngineError, GradingError
 from sluice.grading.grade import Grade, Grader
 from sluice.logs import get_logger, progress
 from sluice.sampling.formats import Prompt
-from sluice.sampling.notes import Notes
 from sluice.seeds import derive_seed
 
 logger = get_logger(__name__)
