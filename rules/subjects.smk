@@ -47,7 +47,7 @@ def suite_flags(kind):
 
 def graded_files(side):
     """The graded answers of one side of a comparison, to all suites."""
-    return expand("results/evaluation/{{{side}}}/{suite}.jsonl", side=side, suite=SUITES)
+    return [f"results/evaluation/{{{side}}}/{suite}.jsonl" for suite in SUITES]
 
 
 def lawshift_folder(wildcards):
