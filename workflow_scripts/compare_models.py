@@ -28,7 +28,7 @@ class Arguments(CompareModels):
 
 def main(arguments: Arguments) -> None:
     """Reads, compares, writes."""
-    from sluice.evaluation.runs import compare_subjects
+    from sluice.evaluation.comparison_run import compare_subjects
 
     compare_subjects(
         arguments.names,

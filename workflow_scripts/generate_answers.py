@@ -33,7 +33,7 @@ class Arguments(GenerateAnswers):
 def main(arguments: Arguments) -> None:
     """Loads the engine, answers, writes."""
     from sluice.engines.building import make_engine
-    from sluice.evaluation.runs import answer_suite
+    from sluice.evaluation.answering import answer_suite
 
     source = {name: getattr(arguments, name) for name in ("model", "revision", "adapter")}
     answer_suite(

@@ -6,11 +6,10 @@ python workflow_scripts/grade_answers.py --answers heldout.answers.jsonl --sampl
 
 from pathlib import Path
 
-from sluice.settings.grading import GraderSettings
-
 from sluice.cli import run
 from sluice.settings.base import narrow
 from sluice.settings.evaluation import GradeAnswers
+from sluice.settings.grading import GraderSettings
 
 
 class Arguments(GradeAnswers):
@@ -34,9 +33,8 @@ class Arguments(GradeAnswers):
 
 def main(arguments: Arguments) -> None:
     """Reads, grades, writes."""
+    from sluice.evaluation.grading_run import grade_suite
     from sluice.grading.choosing import make_grader
-
-    from sluice.evaluation.runs import grade_suite
 
     grade_suite(
         arguments.answers,

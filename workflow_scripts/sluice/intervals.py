@@ -78,7 +78,8 @@ def bootstrap_mean(
             for done in range(0, num_draws, block)
         ]
     )
-    low, high = np.quantile(means_D, [alpha / 2, 1 - alpha / 2])
+    # Rounded, since the last bits of a matrix product differ from one processor to another.
+    low, high = np.quantile(means_D, [alpha / 2, 1 - alpha / 2]).round(_DECIMALS)
     return Estimate(mean, float(low), float(high))
 
 

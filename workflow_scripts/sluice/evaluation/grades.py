@@ -125,6 +125,8 @@ def group_of(answer: Answer) -> str:
 def accuracies(graded: Sequence[GradedAnswer], *, seed: int) -> list[GroupAccuracy]:
     """One row a group, sorted by name, and all items together as the last, `OVERALL`.
 
+    Where no item has a group, that row is the only one.
+
     Raises:
         DataError: a group has the name of the last row.
     """
@@ -136,7 +138,8 @@ def accuracies(graded: Sequence[GradedAnswer], *, seed: int) -> list[GroupAccura
             f"a group is named '{OVERALL}', as the row of all items is",
             hint="give the group of these items another name",
         )
-    rows = [group_accuracy(name, groups[name], seed=seed) for name in sorted(groups)]
+    names = sorted(groups) if set(groups) != {NO_GROUP} else []
+    rows = [group_accuracy(name, groups[name], seed=seed) for name in names]
     return [*rows, group_accuracy(OVERALL, graded, seed=seed)]
 
 

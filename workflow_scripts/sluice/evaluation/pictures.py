@@ -105,7 +105,6 @@ def _paired_bars(
 
 
 def _canvas(num_rows: int, *, height: float) -> tuple[Figure, Any]:
-    use_fonts()
     return plt.subplots(figsize=(8.4, height * num_rows + 1.5), layout="constrained")
 
 
@@ -121,6 +120,7 @@ def _bars(
 
 
 def _finish(axis: Any, labels: Sequence[str], *, xlabel: str) -> None:
+    use_fonts(labels)
     axis.set_yticks(range(len(labels)), [str(label).replace("$", r"\$") for label in labels])
     axis.set_ylim(len(labels) - 0.5, -0.5)
     axis.set_xlabel(xlabel)
