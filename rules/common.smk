@@ -15,12 +15,11 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 # `.venv/bin/snakemake` without activation must run the same Python's scripts.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
-from sluice.config import check_local_sources, flags_for, flags_of_suite, load_config
+from sluice.config import adapter_settings, check_local_sources, flags_for, load_config
 from sluice.errors import ConfigError
 from sluice.fingerprint import code_hash as code
 from sluice.settings.base import narrow, to_flags
 from sluice.settings.data import DatasetSource
-from sluice.settings.evaluation import GenerateAnswers, GradeAnswers
 
 
 def checked_config():
@@ -44,6 +43,7 @@ LABELLED = [name for name in DATASETS if settings.datasets[name].truth]
 wildcard_constraints:
     dataset="|".join(map(re.escape, DATASETS)),
     model="|".join(map(re.escape, settings.models)),
+    adapter="|".join(map(re.escape, settings.adapters)) or "[^/]+",
     shard="[0-9]+",
     num_shards="[0-9]+",
 
@@ -57,8 +57,13 @@ def flags(rule):
     return lambda wildcards: text
 
 
-def files_of_model(name):
+def model_files(wildcards):
     """What a model is made from: the built-in one, a local folder's files, or nothing (a hub id)."""
+    return files_of_model(wildcards.model)
+
+
+def files_of_model(name):
+    """The same, by the model's name."""
     source = settings.models[name]
     if source.build:
         return [f"results/base/{name}/final_model"]
@@ -68,22 +73,39 @@ def files_of_model(name):
     return []
 
 
-def flags_of_model(name):
+def model_flags(wildcards):
     """Where a model's checkpoint is, as flags: a folder, or a hub id with its revision."""
+    return flags_of_model(wildcards.model)
+
+
+def flags_of_model(name):
+    """The same, by the model's name."""
     source = settings.models[name]
     path = f"results/base/{name}/final_model" if source.build else source.path
     revision = ["--revision", source.revision] if source.revision else []
-    return ["--model", path, *revision]
+    return shlex.join(["--model", path, *revision])
 
 
-def model_files(wildcards):
-    """What the wildcard's model is made from."""
-    return files_of_model(wildcards.model)
+def adapter_samples(wildcards):
+    """The files of samples that an adapter learns from."""
+    return list(settings.adapters[wildcards.adapter].samples)
 
 
-def model_flags(wildcards):
-    """Where the wildcard's model is, as flags."""
-    return shlex.join(flags_of_model(wildcards.model))
+def adapter_flags(wildcards):
+    """An adapter's settings that differ from the defaults, as flags."""
+    return shlex.join(to_flags(adapter_settings(wildcards.adapter, settings)))
+
+
+def adapter_base_files(wildcards):
+    """What the model below an adapter is made from."""
+    return files_of_model(settings.adapters[wildcards.adapter].model)
+
+
+def adapter_base_flags(wildcards):
+    """Where the model below an adapter is, and whether its own code may run, as flags."""
+    name = settings.adapters[wildcards.adapter].model
+    is_trusted = settings.models[name].trust_remote_code
+    return flags_of_model(name) + (" --trust-remote-code" if is_trusted else "")
 
 
 def gate_file(name):

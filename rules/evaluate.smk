@@ -18,6 +18,8 @@ rule generate_answers:
         "logs/generate_answers/{subject}.{suite}.log",
     benchmark:
         "results/benchmarks/generate_answers/{subject}.{suite}.tsv"
+    wildcard_constraints:
+        suite=suites_of("transformers", "openai"),
     retries: 1
     conda:
         "../envs/core.yaml"
@@ -27,13 +29,25 @@ rule generate_answers:
         runtime=240,
         gpu=0,
     params:
-        flags=suite_flags(GenerateAnswers),
+        flags=answering_flags,
         subject=subject_flags,
         code=code("generate_answers"),
     shell:
         "python workflow_scripts/generate_answers.py {params.flags} {params.subject}"
         " --samples {input.samples:q} --output {output.answers:q} --state-dir"
         " results/.state/generate_answers/{wildcards.subject:q}/{wildcards.suite:q} > {log:q} 2>&1"
+
+
+# vLLM's torch is not the trainer's: its suites run the same script in an environment of their own.
+use rule generate_answers as generate_answers_with_vllm with:
+    wildcard_constraints:
+        suite=suites_of("vllm"),
+    conda:
+        "../envs/vllm.yaml"
+    resources:
+        mem_mb=32000,
+        runtime=1440,
+        gpu=1,
 
 
 rule grade_answers:
@@ -57,7 +71,7 @@ rule grade_answers:
         mem_mb=2000,
         runtime=30,
     params:
-        flags=suite_flags(GradeAnswers),
+        flags=grading_flags,
         code=code("grade_answers"),
     shell:
         "python workflow_scripts/grade_answers.py {params.flags} --answers {input.answers:q}"

@@ -19,11 +19,11 @@ rule convert_lawshift:
         "logs/convert_lawshift/{suite}.log",
     benchmark:
         "results/benchmarks/convert_lawshift/{suite}.tsv"
+    wildcard_constraints:
+        suite="|".join(map(re.escape, LAWSHIFT_SUITES)) or "(?!)",
     retries: 1
     conda:
         "../envs/core.yaml"
-    wildcard_constraints:
-        suite="|".join(map(re.escape, LAWSHIFT_SUITES)) or "(?!)",
     threads: 1
     resources:
         mem_mb=1000,
@@ -50,11 +50,11 @@ rule evaluate_lawshift:
         "logs/evaluate_lawshift/{subject}.{suite}.log",
     benchmark:
         "results/benchmarks/evaluate_lawshift/{subject}.{suite}.tsv"
+    wildcard_constraints:
+        suite="|".join(map(re.escape, LAWSHIFT_SUITES)) or "(?!)",
     retries: 1
     conda:
         "../envs/report.yaml"
-    wildcard_constraints:
-        suite="|".join(map(re.escape, LAWSHIFT_SUITES)) or "(?!)",
     threads: 1
     resources:
         mem_mb=1000,

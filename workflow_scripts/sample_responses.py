@@ -5,6 +5,9 @@ python workflow_scripts/sample_responses.py --model_path my_model --training_dat
 """
 
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from sluice.cli import run
 from sluice.settings.base import narrow
@@ -14,7 +17,7 @@ from sluice.settings.sampling import SampleResponses, TaskSettings
 class Arguments(TaskSettings, SampleResponses):
     """Sample responses, keep the correct ones."""
 
-    model_path: str
+    model_path: Annotated[str, tyro.conf.arg(aliases=["--model"])]
     """Hub id or folder; for the engine openai the name that the server knows."""
     training_data: Path
     """Prompts: canonical samples with references (JSONL), or LawShift cases (JSON list)."""

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from sluice.errors import ConfigError
-from sluice.settings.base import Settings, to_flags
+from sluice.settings.base import Settings, narrow, to_flags
 from sluice.settings.base_model import BaseSettings, TrainBaseModel
 from sluice.settings.data import (
     ConvertDataset,
@@ -21,7 +21,14 @@ from sluice.settings.data import (
     MakeDemoData,
     SplitDataset,
 )
-from sluice.settings.evaluation import CompareModels, EvaluateLawshift, Suite
+from sluice.settings.evaluation import (
+    CompareModels,
+    EvaluateLawshift,
+    GenerateAnswers,
+    GradeAnswers,
+    Suite,
+    suite_problems,
+)
 from sluice.settings.gate import (
     CollectRouterData,
     CompareCheckpoint,
@@ -29,8 +36,16 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
+from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
+from sluice.settings.training import (
+    Adapter,
+    FineTune,
+    FineTuneSettings,
+    MergeAdapter,
+    TrainingSettings,
+)
 from sluice.validation import describe_validation_error, nearest
 
 _COMMAND_LINE = "the command line (--config)"
@@ -60,6 +75,8 @@ class Config(Settings):
     """The datasets to score and select from."""
     models: dict[Name, ModelSource]
     """Every model, named once."""
+    adapters: dict[Name, Adapter] = Field(default_factory=dict)
+    """Every fine-tuning, named once."""
     data: DataSettings = DataSettings()
     """From any source to clean, split, canonical samples."""
     tokenizer: TokenizerSettings = TokenizerSettings()
@@ -72,6 +89,10 @@ class Config(Settings):
     """Scores, and what is kept."""
     suites: dict[Name, Suite] = Field(default_factory=dict)
     """What models and adapters are evaluated on."""
+    tasks: dict[Name, Task] = Field(default_factory=dict)
+    """Rejection sampling: a model's own completions of verifiable prompts."""
+    training: TrainingSettings = TrainingSettings()
+    """What holds for every adapter."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name.
@@ -89,8 +110,16 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "score_samples": ScoreSamples,
     "select_samples": SelectSamples,
     "select_random": SelectRandom,
+    "sample_responses": SampleResponses,
+    "merge_adapter": MergeAdapter,
     "compare_models": CompareModels,
     "evaluate_lawshift": EvaluateLawshift,
+}
+# Section of named entries -> the rules that read an entry, and the settings their scripts take.
+ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
+    "tasks": {"sample_responses": Task},
+    "adapters": {"fine_tune": FineTune},
+    "suites": {"generate_answers": GenerateAnswers, "grade_answers": GradeAnswers},
 }
 
 
@@ -115,7 +144,6 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
             error, model=Config, where=lambda path, value: _place_of(path, value, files)
         ) from None
     _check_names(config, files)
-    _check_suites(config, files)
     return config
 
 
@@ -160,10 +188,18 @@ def flags_for(rule: str, config: Config) -> list[str]:
     return to_flags(settings_for(rule, config))
 
 
-def flags_of_suite(name: str, model: type[Settings], config: Config) -> list[str]:
-    """The command-line flags of a suite's settings that one script takes, and the seed."""
+def suite_settings(rule: str, name: str, config: Config) -> Settings:
+    """The settings of one rule's script for one suite."""
+    model = ENTRY_SETTINGS["suites"][rule]
     values = {**dict(config.suites[name]), "seed": config.seed}
-    return to_flags(model(**{field: values[field] for field in model.model_fields}))
+    return model.model_validate({field: values[field] for field in model.model_fields})
+
+
+def adapter_settings(name: str, config: Config) -> FineTune:
+    """The settings of one adapter's script; its seed is the configuration's unless it has one."""
+    adapter = config.adapters[name]
+    seed = config.seed if adapter.seed is None else adapter.seed
+    return FineTune(**narrow(adapter, FineTuneSettings).model_dump(), seed=seed)
 
 
 def _find_value(config: Config, name: str) -> Any:
@@ -222,6 +258,9 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
                 where=_place_of(("models", name), {}, files),
                 expected="path: a hub id or folder; or build: base",
             )
+    _check_adapters(config, files)
+    _check_tasks(config, files)
+    _check_suites(config, files)
     is_given = "model" in config.gate.model_fields_set
     if config.gate.model not in config.models:
         raise ConfigError(
@@ -231,34 +270,51 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
         )
 
 
+def _check_tasks(config: Config, files: Sequence[Path]) -> None:
+    for name, task in config.tasks.items():
+        if task.model not in config.models:
+            raise ConfigError(
+                f"'tasks.{name}.model' is '{task.model}', which 'models' does not define",
+                where=_place_of(("tasks", name, "model"), task.model, files),
+                hint=nearest(task.model, list(config.models)),
+            )
+
+
+def _check_adapters(config: Config, files: Sequence[Path]) -> None:
+    for name, adapter in config.adapters.items():
+        if adapter.model not in config.models:
+            raise ConfigError(
+                f"'adapters.{name}.model' is '{adapter.model}', which 'models' does not define",
+                where=_place_of(("adapters", name, "model"), adapter.model, files),
+                hint=nearest(adapter.model, list(config.models)),
+            )
+        if name in config.models:
+            raise ConfigError(
+                f"'{name}' is the name of a model and of an adapter",
+                where=_place_of(("adapters", name), {}, files),
+                expected="names that tell them apart, since both can be evaluated",
+            )
+        if not adapter.samples:
+            raise ConfigError(
+                f"'adapters.{name}.samples' is empty",
+                where=_place_of(("adapters", name, "samples"), [], files),
+                expected="at least one JSONL file",
+            )
+
+
 def _check_suites(config: Config, files: Sequence[Path]) -> None:
     for name, suite in config.suites.items():
-        place = _place_of(("suites", name), {}, files)
-        if (suite.samples is None) == (suite.lawshift is None):
-            raise ConfigError(
-                f"'suites.{name}' has {_count_word(suite.samples)} of 'samples' and 'lawshift'",
-                where=place,
-                expected="exactly one of them",
-            )
-        if (suite.lawshift is None) == (suite.grader == "lawshift"):
-            raise ConfigError(
-                f"'suites.{name}.grader' is '{suite.grader}'",
-                where=place,
-                expected="lawshift for a suite that 'lawshift' makes, another for other samples",
-            )
-        if suite.num_samples > 1 and suite.temperature == 0:
-            raise ConfigError(
-                f"'suites.{name}' asks for {suite.num_samples} answers an item at temperature 0, "
-                "where all are the same",
-                where=place,
-                expected="num_samples: 1, or a temperature above 0",
-            )
-        if name.endswith(".answers"):
-            raise ConfigError(
-                f"the name '{name}' in 'suites' is illegal",
-                where=place,
-                expected="another ending: files of answers have this one",
-            )
+        for what, expected in suite_problems(name, suite):
+            place = _place_of(("suites", name), {}, files)
+            raise ConfigError(what, where=place, expected=expected)
+    for section, names in (("models", config.models), ("adapters", config.adapters)):
+        for name in names:
+            if "_vs_" in name:
+                raise ConfigError(
+                    f"the name '{name}' in '{section}' holds '_vs_'",
+                    where=_place_of((section, name), {}, files),
+                    expected="another name: a comparison's folder is results/comparison/{a}_vs_{b}",
+                )
 
 
 def _place_of(path: tuple[str | int, ...], value: Any, files: Sequence[Path]) -> str:

@@ -1,9 +1,11 @@
 """docs/config.md and config.schema.json, both made from the settings models."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from sluice.config import RULE_SETTINGS, Config
+from sluice.config import ENTRY_SETTINGS, RULE_SETTINGS, Config
+from sluice.settings.base import Settings
 
 _HEAD = """# Configuration reference
 
@@ -37,7 +39,8 @@ def _chapter(name: str, entry: dict[str, Any], fields: dict[str, Any]) -> str:
     is_registry = entry.get("type") == "object"
     note = " One entry per name." if is_registry else ""
     in_rule_order = dict(sorted(fields.items(), key=lambda item: _first_rule(item[0])))
-    return f"## `{name}`\n\n{entry['description']}{note}\n\n{_table(in_rule_order)}"
+    table = _table(in_rule_order, readers=ENTRY_SETTINGS.get(name, RULE_SETTINGS))
+    return f"## `{name}`\n\n{entry['description']}{note}\n\n{table}"
 
 
 def _section(entry: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | None:
@@ -57,18 +60,18 @@ def _first_rule(name: str) -> int:
     return readers.index(True) if any(readers) else -1
 
 
-def _rules_of(name: str) -> str:
+def _rules_of(name: str, readers: Mapping[str, type[Settings]]) -> str:
     """The rules whose scripts take the field of this name."""
-    rules = [rule for rule, model in RULE_SETTINGS.items() if name in model.model_fields]
+    rules = [rule for rule, model in readers.items() if name in model.model_fields]
     return ", ".join(f"`{rule}`" for rule in rules)
 
 
-def _table(fields: dict[str, Any]) -> str:
+def _table(fields: dict[str, Any], *, readers: Mapping[str, type[Settings]] = RULE_SETTINGS) -> str:
     lines = ["| key | legal values | default | meaning | read by |", "|---|---|---|---|---|"]
     for name, entry in fields.items():
         meaning = " ".join(entry.get("description", "").split())
         default = "required" if "default" not in entry else f"`{_shown(entry['default'])}`"
-        row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name))
+        row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name, readers))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines) + "\n"
 

@@ -71,7 +71,8 @@ def _grade(answers, *, suite):
     folder = answers.parent
     _run_well(
         "grade_answers", "--answers", answers, "--samples", suite, "--subject", "tiny",
-        "--suite", "s", "--graded", folder / "s.jsonl", "--table", folder / "s.csv", "--results", folder / "s.json",
+        "--suite", "s", "--graded", folder / "s.jsonl", "--table", folder / "s.csv",
+        "--results", folder / "s.json",
     )  # fmt: skip
     return folder / "s.jsonl"
 

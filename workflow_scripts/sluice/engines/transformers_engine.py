@@ -9,15 +9,14 @@ ended leave the batch.
 
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sluice.chat import load_tokenizer
 from sluice.engines.drawing import draw_tokens, request_uniforms
 from sluice.engines.engine import Completion, Request, Sampling
+from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import EngineError, ModelError
 from sluice.logs import get_logger, quiet_transformers
 
@@ -64,7 +63,7 @@ class TransformersEngine:
         A batch of which only a part is to be skipped runs whole, since the last bits of a row's
         logits depend on the batch around it.
         """
-        prompts = self._encode(requests)
+        prompts = encode_prompts(self._tokenizer, requests)
         self._check_room(prompts)
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=self._batch_size):
             if all(index in skip for index in batch):
@@ -77,23 +76,6 @@ class TransformersEngine:
             for index, completion in zip(batch, completions, strict=True):
                 if index not in skip:
                     yield index, completion
-
-    def _encode(self, requests: Sequence[Request]) -> list[tuple[int, ...]]:
-        """Tokens of every request's prompt, the opening of the assistant's turn included."""
-        unique = list(dict.fromkeys(request.messages for request in requests))
-        texts = [
-            self._tokenizer.apply_chat_template(
-                [message.model_dump() for message in messages],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            for messages in unique
-        ]
-        if not texts:
-            return []
-        encoded = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
-        tokens = {messages: tuple(ids) for messages, ids in zip(unique, encoded, strict=True)}
-        return [tokens[request.messages] for request in requests]
 
     def _check_room(self, prompts: Sequence[tuple[int, ...]]) -> None:
         room = self._context_tokens()
@@ -119,16 +101,10 @@ class TransformersEngine:
         rows = _Rows.start(self._model, prompts, seeds=seeds, limits=limits, sampling=sampling)
         while rows.step(self._end_tokens):
             pass
-        return [self._completion(ids) for ids in rows.written]
-
-    def _completion(self, ids: list[int]) -> Completion:
-        has_ended = ids[-1] in self._end_tokens
-        text = self._tokenizer.decode(
-            ids[:-1] if has_ended else ids,
-            skip_special_tokens=True,
-            clean_up_tokenization_spaces=False,
-        )
-        return Completion(text, len(ids), "stop" if has_ended else "length")
+        return [
+            to_completion(self._tokenizer, ids, has_ended=ids[-1] in self._end_tokens)
+            for ids in rows.written
+        ]
 
 
 @dataclass
@@ -285,8 +261,7 @@ def load_engine(
     loaded = _load_model(model, revision=revision, dtype=dtype)
     if adapter:
         loaded = _attach(loaded, adapter)
-    has_own_tokenizer = adapter and (Path(adapter) / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(*([adapter] if has_own_tokenizer else [model]), revision=revision)
+    tokenizer = find_tokenizer(model, revision=revision, adapter=adapter)
     logger.info("%s%s on %s in %s", model, f" with {adapter}" if adapter else "", place, dtype)
     return TransformersEngine(loaded.to(place).eval(), tokenizer, batch_size=batch_size)
 

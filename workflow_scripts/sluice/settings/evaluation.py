@@ -1,5 +1,6 @@
 """Settings of the evaluation stage: suites, answers, grades, comparisons."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -50,3 +51,26 @@ class Suite(Generation, GraderSettings, EngineSettings):
     not shown; accuracy is also given by ``group``."""
     lawshift: str | None = None
     """LawShift's folder, which becomes the samples; needs grader: lawshift."""
+
+
+def suite_problems(name: str, suite: Suite) -> Iterator[tuple[str, str]]:
+    """What is wrong with an entry of ``suites:``: pairs of what it is and what was expected."""
+    if (suite.samples is None) == (suite.lawshift is None):
+        count = "neither" if suite.samples is None else "both"
+        yield f"'suites.{name}' has {count} of 'samples' and 'lawshift'", "exactly one of them"
+    if (suite.lawshift is None) == (suite.grader == "lawshift"):
+        yield (
+            f"'suites.{name}.grader' is '{suite.grader}'",
+            "lawshift for a suite that is made of 'lawshift', another for other samples",
+        )
+    if suite.num_samples > 1 and suite.temperature == 0:
+        yield (
+            f"'suites.{name}' asks for {suite.num_samples} answers an item at temperature 0, where "
+            "all are the same",
+            "num_samples: 1, or a temperature above 0",
+        )
+    if name.endswith(".answers"):
+        yield (
+            f"the name '{name}' in 'suites' is illegal",
+            "another ending, since files of answers have this one",
+        )

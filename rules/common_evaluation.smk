@@ -4,10 +4,11 @@ REQUIRED INPUTS: config.yaml, through `settings`.
 OUTPUTS: none; defines `SUITES`, `SUBJECTS` and where their files are.
 """
 
+from sluice.config import suite_settings
+
 SUITES = sorted(settings.suites)
 LAWSHIFT_SUITES = [name for name in SUITES if settings.suites[name].lawshift]
-ADAPTERS = getattr(settings, "adapters", {})
-SUBJECTS = sorted({*settings.models, *ADAPTERS})
+SUBJECTS = sorted([*settings.models, *settings.adapters])
 
 
 wildcard_constraints:
@@ -20,18 +21,21 @@ wildcard_constraints:
 def subject_files(wildcards):
     """What a subject is made from: a model, or an adapter and its model."""
     name = wildcards.subject
-    if name in ADAPTERS:
-        return [f"results/adapters/{name}/final_model", *files_of_model(ADAPTERS[name].model)]
+    if name in settings.adapters:
+        return [
+            f"results/adapters/{name}/final_model",
+            *files_of_model(settings.adapters[name].model),
+        ]
     return files_of_model(name)
 
 
 def subject_flags(wildcards):
     """Where a subject's model, and its adapter if it is one, are, as flags."""
     name = wildcards.subject
-    if name in ADAPTERS:
-        adapter = ["--adapter", f"results/adapters/{name}/final_model"]
-        return shlex.join([*flags_of_model(ADAPTERS[name].model), *adapter])
-    return shlex.join(flags_of_model(name))
+    if name in settings.adapters:
+        folder = f"results/adapters/{name}/final_model"
+        return f"{flags_of_model(settings.adapters[name].model)} --adapter {folder}"
+    return flags_of_model(name)
 
 
 def suite_samples(wildcards):
@@ -40,9 +44,20 @@ def suite_samples(wildcards):
     return f"results/suites/{wildcards.suite}.jsonl" if suite.lawshift else suite.samples
 
 
-def suite_flags(kind):
-    """The flags of those of a suite's settings that one script takes, and the seed."""
-    return lambda wildcards: shlex.join(flags_of_suite(wildcards.suite, kind, settings))
+def suites_of(*engines):
+    """A pattern of the suites that one of these engines answers; it fits nothing where none does."""
+    names = [name for name in SUITES if settings.suites[name].engine in engines]
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def answering_flags(wildcards):
+    """How a suite is answered, as flags."""
+    return shlex.join(to_flags(suite_settings("generate_answers", wildcards.suite, settings)))
+
+
+def grading_flags(wildcards):
+    """How a suite is graded, as flags."""
+    return shlex.join(to_flags(suite_settings("grade_answers", wildcards.suite, settings)))
 
 
 def graded_files(side):

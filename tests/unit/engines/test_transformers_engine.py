@@ -1,0 +1,291 @@
+"""The transformers engine, on a tiny random Qwen3."""
+
+import json
+import random
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from tiny_models import write_tiny_checkpoint
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from sluice.chat import load_tokenizer
+from sluice.engines.building import make_engine
+from sluice.engines.engine import Completion, Request, Sampling
+from sluice.engines.transformers_engine import TransformersEngine, plan_batches
+from sluice.errors import EngineError, ModelError
+from sluice.records import Message
+from sluice.settings.engine import EngineSettings
+
+GREEDY = Sampling(temperature=0, top_p=1, max_new_tokens=24)
+DRAWN = Sampling(temperature=1.3, top_p=0.95, max_new_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model that ends about one completion in three before the limit."""
+    folder = write_tiny_checkpoint(tmp_path_factory.mktemp("models") / "tiny", seed=3)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = _tokenizer(folder)
+    with torch.no_grad():
+        # The end-of-turn token's logit is about as large as the largest of the others.
+        model.lm_head.weight[tokenizer.eos_token_id] *= 2.2
+    model.save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(folder):
+    return load_tokenizer(folder)
+
+
+def _engine(folder, batch_size=16):
+    return make_engine(EngineSettings(device="cpu", batch_size=batch_size), model=str(folder))
+
+
+def _request(text, seed=0):
+    return Request((Message(role="user", content=text),), seed)
+
+
+def _requests(count=40):
+    rng = random.Random(7)
+    words = ["tiger", "锤子", "seven plus 4", "is it?", "渡船"]
+    texts = [" ".join(rng.choices(words, k=rng.randint(1, 9))) for _ in range(count)]
+    return [_request(text, seed=1000 + n) for n, text in enumerate(texts)]
+
+
+def _answers(engine, requests, sampling, **kwargs):
+    return dict(engine.generate(requests, sampling=sampling, **kwargs))
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    """Greedy completions of transformers' own generate, one prompt at a time."""
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    tokenizer = _tokenizer(folder)
+    config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=24,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    texts = []
+    for request in _requests():
+        prompt = tokenizer.apply_chat_template(
+            [message.model_dump() for message in request.messages],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        written = model.generate(**prompt, generation_config=config)[0]
+        texts.append(written[prompt["input_ids"].shape[1] :].tolist())
+    return texts
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_greedy_is_what_generate_writes(folder, plain, batch_size):
+    tokenizer = _tokenizer(folder)
+    answers = _answers(_engine(folder, batch_size), _requests(), GREEDY)
+    for index, ids in enumerate(plain):
+        has_ended = ids[-1] == tokenizer.eos_token_id
+        text = tokenizer.decode(ids[:-1] if has_ended else ids, skip_special_tokens=True)
+        reason = "stop" if has_ended else "length"
+        assert answers[index] == Completion(text, len(ids), reason)
+
+
+def test_some_completions_end_and_some_are_cut_off(plain, folder):
+    eos = _tokenizer(folder).eos_token_id
+    ended = sum(ids[-1] == eos for ids in plain)
+    assert 3 <= ended <= len(plain) - 3  # else the tests of this file would show little
+
+
+@pytest.mark.parametrize("sampling", [DRAWN, GREEDY], ids=["drawn", "greedy"])
+def test_completions_depend_neither_on_batch_size_nor_on_order(folder, sampling):
+    requests = _requests()
+    expected = _answers(_engine(folder, 1), requests, sampling)
+    for batch_size in (3, 16, 128):
+        assert _answers(_engine(folder, batch_size), requests, sampling) == expected
+    order = list(range(len(requests)))
+    random.Random(2).shuffle(order)
+    shuffled = _answers(_engine(folder), [requests[index] for index in order], sampling)
+    assert {order[place]: completion for place, completion in shuffled.items()} == expected
+
+
+def test_copies_of_a_prompt_get_what_they_get_alone(folder):
+    copies = [_request("tiger tiger", seed=n) for n in range(20)]
+    together = _answers(_engine(folder), copies, DRAWN)
+    assert len({completion.text for completion in together.values()}) > 10
+    for index, request in enumerate(copies):
+        assert _answers(_engine(folder), [request], DRAWN)[0] == together[index]
+
+
+def test_same_seed_gives_the_same_completion_and_another_seed_another(folder):
+    twins = [_request("渡船", seed=5), _request("渡船", seed=5), _request("渡船", seed=6)]
+    answers = _answers(_engine(folder), twins, DRAWN)
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_first_tokens_follow_the_models_softmax(folder):
+    engine = _engine(folder, 500)
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), _tokenizer(folder)
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "one"}],
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
+    with torch.no_grad():
+        p = model(**prompt).logits[0, -1].double().softmax(-1).numpy()
+    num_draws = 4000
+    requests = [_request("one", seed=n) for n in range(num_draws)]
+    texts = _answers(engine, requests, Sampling(1.0, 1.0, 1)).values()
+    # Bytes that are no text on their own decode to the same mark: they are counted together.
+    names = [tokenizer.decode([token], skip_special_tokens=True) for token in range(len(p))]
+    expected = Counter()
+    for name, mass in zip(names, p, strict=True):
+        expected[name] += mass * num_draws
+    common = [name for name in expected if expected[name] >= 5]
+    observed = Counter(completion.text for completion in texts)
+    rest = num_draws - sum(expected[name] for name in common)
+    counts = [observed[name] for name in common]
+    result = chisquare(
+        [*counts, num_draws - sum(counts)], [*(expected[name] for name in common), rest]
+    )
+    assert len(common) > 10
+    assert result.pvalue > 0.01
+
+
+@pytest.mark.parametrize("num_done", [0, 1, 7, 16, 39, 40])
+def test_the_rest_of_an_interrupted_run_is_what_the_whole_run_gave(folder, num_done):
+    requests = _requests()
+    whole = list(_engine(folder).generate(requests, sampling=DRAWN))
+    done = {index for index, _ in whole[:num_done]}
+    assert list(_engine(folder).generate(requests, sampling=DRAWN, skip=done)) == whole[num_done:]
+
+
+def test_batches_that_are_done_are_not_run_again(folder, monkeypatch):
+    requests = _requests()
+    engine = _engine(folder)
+    whole = list(engine.generate(requests, sampling=GREEDY))
+    sizes = []
+    complete = TransformersEngine._complete
+
+    def counted(self, prompts, **kwargs):
+        sizes.append(len(prompts))
+        return complete(self, prompts, **kwargs)
+
+    monkeypatch.setattr(TransformersEngine, "_complete", counted)
+    rest = list(engine.generate(requests, sampling=GREEDY, skip={index for index, _ in whole[:20]}))
+    assert sizes == [16, 8]
+    assert len(rest) == 20
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 30)), st.integers(1, 12))
+def test_batches_hold_every_prompt_once_and_none_is_over_full(lengths, batch_size):
+    batches = plan_batches(lengths, batch_size=batch_size)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    assert all(1 <= len(batch) <= batch_size for batch in batches)
+    assert len(batches) == -(-len(lengths) // batch_size)
+    flat = [lengths[index] for batch in batches for index in batch]
+    assert flat == sorted(flat, reverse=True)
+
+
+def test_no_request_gives_no_completion(folder):
+    assert _answers(_engine(folder), [], GREEDY) == {}
+
+
+def test_every_end_token_of_the_generation_config_ends_a_turn(folder, plain, tmp_path):
+    # A token in the middle of the first long completion is declared an end of turn.
+    index = max(range(len(plain)), key=lambda each: len(plain[each]))
+    ended_by = plain[index][5]
+    copy = write_tiny_checkpoint(tmp_path / "copy")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.generation_config.eos_token_id = [ended_by]
+    model.save_pretrained(copy)
+    completion = _answers(_engine(copy), [_requests()[index]], GREEDY)[0]
+    expected = plain[index][: plain[index].index(ended_by) + 1]
+    assert completion.num_tokens == len(expected)
+    assert completion.finish_reason == "stop"
+
+
+def test_sampling_choices_of_the_checkpoint_are_not_used(folder, plain, tmp_path):
+    copy = write_tiny_checkpoint(tmp_path / "copy")
+    AutoModelForCausalLM.from_pretrained(folder).save_pretrained(copy)
+    config = json.loads((copy / "generation_config.json").read_text())
+    config |= {"do_sample": True, "temperature": 9.0, "top_k": 2, "repetition_penalty": 5.0}
+    (copy / "generation_config.json").write_text(json.dumps(config))
+    requests = _requests()
+    assert _answers(_engine(copy), requests, GREEDY) == _answers(_engine(folder), requests, GREEDY)
+
+
+def test_completion_ends_where_the_context_is_full(folder, tmp_path):
+    short = write_tiny_checkpoint(tmp_path / "short")
+    config = json.loads((short / "config.json").read_text())
+    config["max_position_embeddings"] = 40
+    (short / "config.json").write_text(json.dumps(config))
+    tokenizer = _tokenizer(short)
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "hello"}], tokenize=False, add_generation_prompt=True
+    )
+    prompt_tokens = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    answer = _answers(_engine(short), [_request("hello")], Sampling(0, 1, 500))[0]
+    assert (answer.finish_reason, answer.num_tokens) == ("length", 40 - prompt_tokens)
+    with pytest.raises(EngineError, match=r"1 prompts fill the model's context of 40 tokens"):
+        _answers(_engine(short), [_request("hello"), _request("hello" * 9)], GREEDY)
+
+
+@pytest.fixture(scope="module")
+def adapter(folder, tmp_path_factory):
+    """A random adapter of peft for the tiny model."""
+    from peft import LoraConfig, get_peft_model
+
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    config = LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        adapted = get_peft_model(model, config)
+    target = tmp_path_factory.mktemp("adapters") / "adapter"
+    adapted.save_pretrained(target)
+    return target
+
+
+def test_adapter_writes_what_the_merged_model_writes(folder, adapter, tmp_path):
+    from peft import PeftModel
+
+    merged = write_tiny_checkpoint(tmp_path / "merged")
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder), adapter)
+    model.merge_and_unload().save_pretrained(merged)
+    engine = make_engine(EngineSettings(device="cpu"), model=str(folder), adapter=str(adapter))
+    requests = _requests(12)
+    answers = _answers(engine, requests, GREEDY)
+    assert answers == _answers(_engine(merged), requests, GREEDY)
+    assert answers != _answers(_engine(folder), requests, GREEDY)
+
+
+def test_adapter_folder_that_holds_a_whole_model_takes_the_bases_place(folder, tmp_path):
+    other = write_tiny_checkpoint(tmp_path / "other", seed=9)
+    engine = make_engine(EngineSettings(device="cpu"), model=str(folder), adapter=str(other))
+    requests = _requests(4)
+    assert _answers(engine, requests, GREEDY) == _answers(_engine(other), requests, GREEDY)
+
+
+def test_adapter_folder_without_either_is_an_error(folder, tmp_path):
+    with pytest.raises(ModelError, match="neither an adapter nor a model"):
+        make_engine(EngineSettings(device="cpu"), model=str(folder), adapter=str(tmp_path))
+
+
+def test_model_that_is_not_there_is_an_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="no causal language model"):
+        _engine(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("device", "message"), [("cuda:99", "usable GPUs"), ("bananas", "is no device")]
+)
+def test_device_that_is_not_there_is_an_error(folder, device, message):
+    with pytest.raises(EngineError, match=message):
+        make_engine(EngineSettings(device=device), model=str(folder))

@@ -1,0 +1,44 @@
+"""Folds an adapter into its base, for serving, and proves that outputs agree.
+
+python workflow_scripts/merge_adapter.py --adapter adapters/mine/final_model --output merged
+"""
+
+from pathlib import Path
+
+from sluice.cli import run
+from sluice.settings.training import MergeAdapter
+
+
+class Arguments(MergeAdapter):
+    """Fold an adapter into its base, in the base's precision."""
+
+    adapter: Path
+    """Folder of the adapter, with adapter_config.json."""
+    output: Path
+    """Folder to make; one that is there is replaced."""
+    model: str | None = None
+    """Hub id or folder of the base; the one that the adapter names where none is given."""
+    revision: str | None = None
+    """Commit, tag or branch of a hub model."""
+    trust_remote_code: bool = False
+    """Run Python code that the model's repository ships."""
+
+
+def main(arguments: Arguments) -> None:
+    """Merges, compares, writes."""
+    from sluice.training.adapters import BaseModel
+    from sluice.training.merging import merge_adapter
+
+    base = None
+    if arguments.model:
+        base = BaseModel(arguments.model, arguments.revision, arguments.trust_remote_code)
+    merge_adapter(
+        arguments.adapter,
+        arguments.output,
+        base=base,
+        tolerance_nats=arguments.merge_tolerance_nats,
+    )
+
+
+if __name__ == "__main__":
+    run(Arguments, main)

@@ -1,0 +1,33 @@
+"""Draws the loss of every training step and of every evaluation.
+
+python workflow_scripts/plot_loss_curve.py --metrics adapters/mine/metrics.json --picture curve.png
+"""
+
+from pathlib import Path
+
+from sluice.cli import run
+from sluice.settings.base import Settings
+
+
+class Arguments(Settings):
+    """Draw the loss curve of one fine-tuning."""
+
+    metrics: Path
+    """metrics.json of fine_tune.py."""
+    picture: Path
+    """PNG to write."""
+
+
+def main(arguments: Arguments) -> None:
+    """Reads, draws, writes."""
+    from sluice.figures import save_figure
+    from sluice.files import read_json
+    from sluice.report.loss_curve import plot_loss_curve
+
+    metrics = read_json(arguments.metrics)
+    name = arguments.metrics.resolve().parent.name
+    save_figure(plot_loss_curve(metrics, name=name), arguments.picture)
+
+
+if __name__ == "__main__":
+    run(Arguments, main)

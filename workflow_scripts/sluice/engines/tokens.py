@@ -1,0 +1,56 @@
+"""Prompts to tokens, and written tokens to completions: the same for every local engine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sluice.chat import load_tokenizer
+from sluice.engines.engine import Completion, Request
+
+
+def find_tokenizer(model: str, *, revision: str | None, adapter: str | None) -> Any:
+    """The adapter's own tokenizer where its folder holds one, else the model's.
+
+    Raises:
+        ModelError: no tokenizer is there, or it has no chat template.
+    """
+    if adapter and (Path(adapter) / "tokenizer_config.json").is_file():
+        return load_tokenizer(adapter)
+    return load_tokenizer(model, revision=revision)
+
+
+def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+    """Tokens of every request's prompt, the opening of the assistant's turn included.
+
+    Prompts that several requests share are encoded once.
+    """
+    unique = list(dict.fromkeys(request.messages for request in requests))
+    if not unique:
+        return []
+    texts = [
+        tokenizer.apply_chat_template(
+            [message.model_dump() for message in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        for messages in unique
+    ]
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    tokens = {messages: tuple(ids) for messages, ids in zip(unique, encoded, strict=True)}
+    return [tokens[request.messages] for request in requests]
+
+
+def to_completion(tokenizer: Any, ids: Sequence[int], *, has_ended: bool) -> Completion:
+    """A completion of written tokens.
+
+    Args:
+        tokenizer: the model's.
+        ids: what was written, the end-of-turn token included.
+        has_ended: whether the last token is the end of the turn.
+    """
+    text = tokenizer.decode(
+        list(ids[:-1] if has_ended else ids),
+        skip_special_tokens=True,
+        clean_up_tokenization_spaces=False,
+    )
+    return Completion(text, len(ids), "stop" if has_ended else "length")

@@ -1,0 +1,125 @@
+"""An adapter folded into its base: one plain checkpoint that any server loads."""
+
+# Shape letters: B rows, T tokens, V vocabulary.
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sluice.chat import load_tokenizer
+from sluice.errors import ModelError
+from sluice.files import atomic_folder, read_json, write_json
+from sluice.logs import get_logger
+from sluice.training.adapters import BaseModel, load_causal_model
+
+logger = get_logger(__name__)
+
+_PROBE_ROWS, _PROBE_TOKENS = 4, 64
+_TOLERANCES_NATS = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 1e-2}
+
+
+def merge_adapter(
+    adapter: Path,
+    output: Path,
+    *,
+    base: BaseModel | None = None,
+    tolerance_nats: float | None = None,
+) -> dict[str, Any]:
+    """Writes base + adapter as one model in the base's own precision, and proves it the same.
+
+    The base is loaded unquantised, also where the adapter was trained on a 4-bit one. The written
+    folder is read again and compared with base and adapter held apart, over probe sequences.
+
+    Args:
+        adapter: folder with adapter_config.json.
+        output: folder to make; ``merge.json`` in it says how well the two agree.
+        base: the one that the adapter names where None.
+        tolerance_nats: greatest mean KL divergence; by precision where None.
+    Raises:
+        ModelError: the folder holds no adapter, the base cannot be loaded, or the two differ.
+    """
+    from peft import PeftModel
+
+    base = base or named_base(adapter)
+    _check_adapter(adapter)
+    plain = load_causal_model(base, dtype="auto").eval()
+    probe_BT = _probe(plain.config.vocab_size)
+    before_BTV = _log_probabilities(plain, probe_BT)
+    apart = PeftModel.from_pretrained(plain, adapter).eval()
+    apart_BTV = _log_probabilities(apart, probe_BT)
+    merged = apart.merge_and_unload(safe_merge=True)
+    with atomic_folder(output) as folder:
+        merged.save_pretrained(folder)
+        load_tokenizer(base.path, revision=base.revision).save_pretrained(folder)
+        again = load_causal_model(BaseModel(str(folder)), dtype="auto").eval()
+        found = _compare(before_BTV, apart_BTV, _log_probabilities(again, probe_BT))
+        limit = tolerance_nats or _TOLERANCES_NATS.get(again.dtype, 1e-2)
+        _check_agreement(found, limit=limit, adapter=adapter)
+        write_json(folder / "merge.json", {**found, "tolerance_nats": limit, "base": base.path})
+    logger.info(
+        "merged in %s: KL %.2g nats to base and adapter apart, which the adapter moved by %.2g",
+        *(str(again.dtype).removeprefix("torch."), found["kl_nats"], found["adapter_kl_nats"]),
+    )
+    return found
+
+
+def _check_adapter(folder: Path) -> None:
+    if not (folder / "adapter_config.json").is_file():
+        is_whole = (folder / "config.json").is_file()
+        raise ModelError(
+            f"{folder} holds no adapter",
+            expected="adapter_config.json and adapter_model.safetensors",
+            hint="it is a whole model already" if is_whole else "fine-tune with method lora first",
+        )
+
+
+def named_base(adapter: Path) -> BaseModel:
+    """The model that an adapter was trained on, as its configuration names it.
+
+    Raises:
+        ModelError: the folder holds no adapter.
+    """
+    _check_adapter(adapter)
+    config = read_json(adapter / "adapter_config.json")
+    return BaseModel(config["base_model_name_or_path"], config.get("revision"))
+
+
+def _probe(vocab_size: int) -> Tensor:
+    """Token sequences that have nothing to do with any training data; the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(vocab_size, (_PROBE_ROWS, _PROBE_TOKENS), generator=generator)
+
+
+@torch.no_grad()
+def _log_probabilities(model: Any, probe_BT: Tensor) -> Tensor:
+    logits_BTV = model(input_ids=probe_BT, use_cache=False).logits
+    log_p_BTV: Tensor = logits_BTV.float().log_softmax(-1)
+    return log_p_BTV
+
+
+def _compare(before_BTV: Tensor, apart_BTV: Tensor, merged_BTV: Tensor) -> dict[str, float]:
+    return {
+        "kl_nats": _mean_kl(apart_BTV, merged_BTV),
+        "largest_difference_nats": float((apart_BTV - merged_BTV).abs().max()),
+        "same_top_token": float((apart_BTV.argmax(-1) == merged_BTV.argmax(-1)).float().mean()),
+        "adapter_kl_nats": _mean_kl(apart_BTV, before_BTV),
+    }
+
+
+def _mean_kl(first_BTV: Tensor, second_BTV: Tensor) -> float:
+    """Mean over tokens of KL(first || second), nats; rounding may leave it a hair below 0."""
+    kl_BT = (first_BTV.exp() * (first_BTV - second_BTV)).sum(-1)
+    return max(0.0, float(kl_BT.mean()))
+
+
+def _check_agreement(found: dict[str, float], *, limit: float, adapter: Path) -> None:
+    if found["kl_nats"] > limit:
+        raise ModelError(
+            f"the merged model differs from base and adapter by {found['kl_nats']:.3g} nats",
+            where=str(adapter),
+            expected=f"at most {limit:g} nats (mean KL divergence over {_PROBE_TOKENS} x "
+            f"{_PROBE_ROWS} probe tokens)",
+            hint="was it trained on another base? Else raise training.merge_tolerance_nats",
+        )
