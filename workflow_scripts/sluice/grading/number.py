@@ -11,8 +11,8 @@ may follow, but in the same clause no further digit, operator or word that would
 number: ``5 + 3``, ``3, 4``, ``5 million``, ``5万``, ``10²`` and ``1 234`` are malformed, not 5, 3,
 5, 5, 10 and 1.
 
-A marker with words behind it (``#### Step 2``, ``A: She has ...``) is no answer as long as a marker
-with a number comes later; at the end of the text it is malformed.
+The final marker decides whether the answer is malformed. Earlier ones without a legal number
+(``#### Step 2``, ``A: She has ...``, ``the answer is 15 * 8``) are passed over.
 """
 
 import re
@@ -29,7 +29,7 @@ _EXPECTED = "'answer': a number, or its text, such as 18, 2.5, '1,234', '-$3.50'
 
 _MARKER = re.compile(
     r"""
-    (?P<word> (?: ^[ \t>*_\#-]* \ba | (?<![a-z])answer | 答案 ) [*_]{0,3} [ ]? [:=] )
+    (?P<word> (?: ^[ \t>*_\#-]* \ba | (?<![a-z])answer | 答案 ) [*_]{0,3} [ ]? : )
   | (?P<soft> (?<![a-z])answer [ ] (?:is|was) (?![a-z]) [ ]? :? | 答案 (?:应该|应当|应)? [是为] :? )
   | (?P<hash> (?<!\#)\#{4}(?!\#) )
   | (?P<box> \\boxed[ ]?\{ )
@@ -51,12 +51,14 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_CLAUSE_END = re.compile(r"\n|[.。;?](?=\s|\Z|[*_`\"')\]}$])")
+# Up to the closing brace; braces inside are two deep at most.
+_BOX = re.compile(r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
+_CLAUSE_END = re.compile(r"\n|####|\\boxed|[.。;?](?=\s|\Z|[*_`\"')\]}$])")
 _TYPOGRAPHY = re.compile(r"\*+|_+|`+|\\(?:text|mathrm|mbox|textbf)\b|\\[)\]%$,;! ]|[{}]|\^\\circ")
 # Words and signs right behind a number that make it another one, or none.
 _OTHER_NUMBER = re.compile(
     r"""
-    [/!.] | \s*[-–—]\s | \s*[-–—][a-z]?(?![a-z]) | \s*(?-i:[KMBG])(?![a-z])
+    \s*[/!.] | \s*[-–—]\s | \s*[-–—][a-z]?(?![a-z]) | \s*(?-i:[KMBG])(?![a-z])
   | [\s-]* (?: [xyznkei] | pi | bn | mn | (?: hundred | thousand | million | billion | trillion
            | dozen | third | quarter | fifth ) s?
            | and | or | to | plus | minus | squared | cubed | half | halves ) (?![a-z])
@@ -65,7 +67,7 @@ _OTHER_NUMBER = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_SIGNS_IN_CLAUSE = " \t%°,:()[]-–—’'\"&、"
+_SIGNS_IN_CLAUSE = " \t%°,:()[]/-–—’'\"&、"
 
 
 def grade_number(
@@ -88,25 +90,21 @@ def grade_number(
 
 def find_numbers(text: str) -> Finding:
     """The last number of each kind of marker in a normalised text."""
-    last_by_kind: dict[str, _Reading] = {}
+    last_by_kind: dict[str, Fraction] = {}
     final: _Reading | None = None
     for marker in reversed(list(_MARKER.finditer(text))):
         kind = "word" if marker.lastgroup == "soft" else str(marker.lastgroup)
-        if kind in last_by_kind:
-            continue
-        reading = _read_marker(text, marker)
+        reading = None if kind in last_by_kind else _read_marker(text, marker)
         if reading is None:
             continue
         final = final or reading
-        if not reading.is_prose:
-            last_by_kind[kind] = reading
+        if reading.value is not None:
+            last_by_kind[kind] = reading.value
     if final is None:
         return Finding()
-    readings = last_by_kind.values()
-    values = [reading.value for reading in readings]
     return Finding(
-        frozenset(write_number(value) for value in values if value is not None),
-        is_malformed=None in values or final.is_prose,
+        frozenset(map(write_number, last_by_kind.values())),
+        is_malformed=final.value is None,
         is_open=final.is_open,
     )
 
@@ -125,16 +123,16 @@ def write_number(value: Fraction) -> str:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What stands behind a marker: a number, words, or (neither) something illegal."""
+    """What stands behind a marker."""
 
-    value: Fraction | None = None
-    is_prose: bool = False
+    value: Fraction | None
+    """None where it is no number, or might be another one than it seems."""
     is_open: bool = False
     """Whether it could go on if the text did."""
 
 
 def _read_marker(text: str, marker: re.Match[str]) -> _Reading | None:
-    """What stands behind a marker; None where it only leads to another one."""
+    """What stands behind a marker; None where it is none: it leads to another one, or to prose."""
     if marker["box"]:
         return _read_box(text, marker.end())
     content = text[marker.end() : marker.end() + _WINDOW]
@@ -143,9 +141,7 @@ def _read_marker(text: str, marker: re.Match[str]) -> _Reading | None:
         return None
     number = _match_number(rest)
     if number is None:
-        if marker["soft"]:
-            return None
-        return _Reading(is_prose=not rest or rest[0].isalpha(), is_open=True)
+        return None if marker["soft"] else _Reading(None, is_open=True)
     tail = rest[number.end() :]
     end = _CLAUSE_END.search(tail)
     # A full stop at the very end may not be one: "3." may become "3.5".
@@ -156,15 +152,13 @@ def _read_marker(text: str, marker: re.Match[str]) -> _Reading | None:
 
 def _read_box(text: str, start: int) -> _Reading:
     r"""What stands in ``\boxed{...}``, whose opening brace ends at ``start``."""
-    depth = 1
-    for place in range(start, min(start + _WINDOW, len(text))):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
-        if depth == 0:
-            content = text[start:place].replace("{,}", ",")
-            rest = content[_end_of_lead(content) :]
-            number = _match_number(rest)
-            return _Reading(_value(number, rest[number.end() :]) if number else None)
-    return _Reading(is_open=start + _WINDOW >= len(text))
+    box = _BOX.match(text[start : start + _WINDOW])
+    if box is None:
+        return _Reading(None, is_open=start + _WINDOW >= len(text))
+    content = box[1].replace("{,}", ",")
+    rest = content[_end_of_lead(content) :]
+    number = _match_number(rest)
+    return _Reading(_value(number, rest[number.end() :]) if number else None)
 
 
 def _end_of_lead(content: str) -> int:

@@ -4,8 +4,8 @@ A completion is judged in four steps. `normalise` gives every character one form
 takes away what stands in ``<think>`` blocks. The grader's own ``find`` says which answers the rest
 holds, in a normal form that equal answers share. `judge` turns that into a verdict:
 
-1. ``cut_off``: the completion hit the token limit, and its last answer could have gone on
-   (``#### 12`` may be the beginning of ``#### 1234``), or it holds none.
+1. ``cut_off``: the completion hit the token limit while it was still reasoning, or its last answer
+   could have gone on (``#### 12`` may be the beginning of ``#### 1234``), or it holds none.
 2. ``conflicting_answers``: two that differ.
 3. ``malformed``: something stands in an answer's place that is none.
 4. ``correct`` or ``wrong``: one answer, however often it is said.
@@ -59,9 +59,9 @@ def judge(
         is_cut_off: whether the completion ended at the token limit.
         find_in_reasoning: ``find`` for the reasoning, where that differs.
     """
-    visible, reasoning = split_reasoning(normalise(completion))
-    found = find(visible)
-    if is_cut_off and found.is_open:
+    parts = split_reasoning(normalise(completion))
+    found = find(parts.outside)
+    if is_cut_off and (found.is_open or parts.is_open):
         return Grade("cut_off")
     if len(found.answers) > 1:
         return Grade("conflicting_answers")
@@ -71,7 +71,7 @@ def judge(
         return Grade("correct" if answer == right else "wrong", answer)
     if is_cut_off:
         return Grade("cut_off")
-    is_thought = (find_in_reasoning or find)(reasoning).answers
+    is_thought = (find_in_reasoning or find)(parts.reasoning).answers
     return Grade("only_in_reasoning" if is_thought else "no_answer")
 
 
@@ -112,20 +112,28 @@ def _is_other_number(char: str) -> bool:
     return any(each in "0123456789" for each in unicodedata.normalize("NFKC", char))
 
 
-def split_reasoning(text: str) -> tuple[str, str]:
-    """(What stands outside of ``<think>`` blocks, what stands inside them).
+@dataclass(frozen=True)
+class Parts:
+    """A text cut up at its ``<think>`` tags; what stood apart is on lines of its own."""
+
+    outside: str
+    reasoning: str
+    is_open: bool
+    """Whether the last block is never closed."""
+
+
+def split_reasoning(text: str) -> Parts:
+    """Parts what stands inside ``<think>`` blocks from what stands outside of them.
 
     A block that is never closed reaches to the end. A ``</think>`` that closes nothing ends a
     reasoning that began in the prompt, or is the second end of nested blocks: all before it is
-    reasoning. What stood apart stays apart, on lines of its own.
+    reasoning.
     """
     outside: list[str] = []
     inside: list[str] = []
     start, is_thinking = 0, False
     for tag in _THINK_TAG.finditer(text):
         is_end = bool(tag[1])
-        if is_thinking and not is_end:
-            continue
         piece = text[start : tag.start()]
         if is_end and not is_thinking:
             inside += [*outside, piece]
@@ -135,7 +143,7 @@ def split_reasoning(text: str) -> tuple[str, str]:
         is_thinking = not is_end
         start = tag.end()
     (inside if is_thinking else outside).append(text[start:])
-    return "\n".join(outside), "\n".join(inside)
+    return Parts("\n".join(outside), "\n".join(inside), is_open=is_thinking)
 
 
 def collapse(text: str) -> str:
