@@ -8,7 +8,7 @@ from support import ROOT
 
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==([A-Za-z0-9.+]+)$")
 
-# vLLM pins another torch than the trainer's: it is in no requirements file, only in its environment.
+# vLLM pins another torch than the trainer: it stands in no requirements file.
 _ELSEWHERE_ONLY = {("vllm.yaml", "vllm")}
 
 
