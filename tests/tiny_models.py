@@ -72,6 +72,7 @@ def write_tiny_checkpoint(
     is_tied: bool = False,
     seed: int = 0,
     vocab_size: int | None = None,
+    intermediate_size: int = 96,
     max_shard_size: str = "1GB",
 ) -> Path:
     """A random model with two layers and the byte tokenizer, saved as hub models are.
@@ -86,7 +87,7 @@ def write_tiny_checkpoint(
         family,
         vocab_size=vocab_size or len(tokenizer),
         hidden_size=64,
-        intermediate_size=96,
+        intermediate_size=intermediate_size,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -38,7 +38,7 @@ def load_training_samples(
     rows = _read_all(paths)
     while chunk := list(islice(rows, _CHUNK)):
         ledger.read(len(chunk))
-        for sample, encoded, is_cut in _encode(tokenizer, chunk, settings=settings):
+        for sample, encoded, is_cut in encode_for_training(tokenizer, chunk, settings=settings):
             if is_cut and settings.on_too_long == "reject":
                 _reject(ledger, "too_long", sample, f"over {settings.max_length:,} tokens")
             elif not encoded.num_targets:
@@ -63,7 +63,7 @@ def _read_all(paths: Sequence[Path]) -> Iterator[Sample]:
         yield from read_samples(path)
 
 
-def _encode(
+def encode_for_training(
     tokenizer: Any, samples: Sequence[Sample], *, settings: TrainingData
 ) -> Iterator[tuple[Sample, TrainingSample, bool]]:
     """Yields (sample, its tokens, whether it was cut)."""

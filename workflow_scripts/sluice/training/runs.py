@@ -157,13 +157,24 @@ def train_until_over(
     found = latest_checkpoint(state)
     if found and found[1].is_over(num_steps=len(plan.steps), patience=settings.patience):
         return found[1]
+    history = found[1] if found else History()
+    trainer = make_trainer(base, plan, settings, state=state, pad=pad, history=history)
+    if found:
+        logger.info("going on after step %d of an interrupted run", history.num_steps)
+    trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+    return trainer.history
+
+
+def make_trainer(
+    base: BaseModel, plan: Plan, settings: FineTune, *, state: Path, pad: int, history: History
+) -> WeightedTrainer:
+    """The model with its loss, and the steps it is going to see."""
     # Before the model is loaded: with DeepSpeed ZeRO-3 these decide how it is.
     args = training_arguments(settings, num_steps=len(plan.steps), state=state)
     torch.manual_seed(args.seed)
     model = load_for_training(base, settings, device=args.device)
     core = model.get_base_model() if hasattr(model, "get_base_model") else model
     attach_loss(core, is_checked=not is_zero3(settings))
-    history = found[1] if found else History()
     trainer = WeightedTrainer(
         model,
         args,
@@ -173,12 +184,9 @@ def train_until_over(
         history=history,
         steps_per_epoch=plan.steps_per_epoch,
     )
-    if found:
-        logger.info("going on after step %d of an interrupted run", history.num_steps)
     # Processes see different samples, so each has its own dropout; a checkpoint restores all this.
     torch.manual_seed(derive_seed(settings.seed, "dropout", args.process_index))
-    trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
-    return trainer.history
+    return trainer
 
 
 def _step_data(
