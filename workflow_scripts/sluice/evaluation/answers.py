@@ -11,11 +11,11 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sluice.engines.engine import Completion, Engine, Request, Sampling
-from sluice.engines.notes import Notes
-from sluice.errors import ConfigError, DataError, EngineError, shorten_ids
+from sluice.engines.engine import Engine, Request, Sampling
+from sluice.engines.notes import generate_all
+from sluice.errors import ConfigError, DataError, shorten_ids
 from sluice.files import atomic_path
-from sluice.logs import get_logger, progress
+from sluice.logs import get_logger
 from sluice.records import Message, Sample, iterate_lines, read_samples
 from sluice.seeds import derive_seed
 from sluice.settings.evaluation import Generation
@@ -90,6 +90,7 @@ def generate_answers(
         state: folder of this very run's progress.
     Raises:
         ConfigError: several answers are wanted and nothing is drawn, so that all would be equal.
+        EngineError: the engine failed, or left requests open.
     """
     num_samples = settings.num_samples
     if num_samples > 1 and settings.temperature == 0:
@@ -103,7 +104,9 @@ def generate_answers(
         for number in range(num_samples)
     ]
     sampling = Sampling(settings.temperature, settings.top_p, settings.max_new_tokens)
-    done = complete_all(engine, requests, sampling=sampling, state=state)
+    done, _ = generate_all(
+        engine, requests, sampling=sampling, notes_path=state / "completions.jsonl"
+    )
     return [
         Answer(
             id=samples[index // num_samples].id,
@@ -116,29 +119,6 @@ def generate_answers(
         )
         for index, completion in enumerate(done)
     ]
-
-
-def complete_all(
-    engine: Engine, requests: Sequence[Request], *, sampling: Sampling, state: Path
-) -> list[Completion]:
-    """One completion a request, in their order; those that ``state`` holds are not asked for.
-
-    Raises:
-        EngineError: the engine failed, or left requests open.
-    """
-    with Notes(state / "completions.jsonl") as notes:
-        num_noted = len(notes.completions)
-        if num_noted:
-            logger.info("%d of %d answers are there already", num_noted, len(requests))
-        found = engine.generate(requests, sampling=sampling, skip=frozenset(notes.completions))
-        for index, completion in progress(
-            found, total=len(requests), what="answers", logger=logger, start=num_noted
-        ):
-            notes.add(index, completion)
-        num_open = len(requests) - len(notes.completions)
-        if num_open:
-            raise EngineError(f"the engine left {num_open:,} of {len(requests):,} requests open")
-        return [notes.completions[index] for index in range(len(requests))]
 
 
 def write_answers(path: Path, answers: Iterable[Answer]) -> None:
