@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from graded_for_tests import make_item
@@ -10,7 +11,15 @@ from lawshift_for_tests import make_lawshift
 from support import ROOT
 from tiny_models import write_tiny_checkpoint
 
+from sluice.engines.building import make_engine
+from sluice.evaluation.answering import answer_suite
+from sluice.evaluation.grades import read_accuracy_table
+from sluice.evaluation.pictures import plot_subtype_accuracy
+from sluice.figures import save_figure
 from sluice.records import read_samples, write_samples
+from sluice.settings.base import narrow
+from sluice.settings.engine import EngineSettings
+from sluice.settings.evaluation import GenerateAnswers
 
 
 def _run(script, *words):
@@ -59,12 +68,18 @@ def suite(tmp_path_factory):
     return path
 
 
-def _answer(folder, *, model, suite, **settings):
-    output = folder / "s.answers.jsonl"
-    flags = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    words = ["--samples", suite, "--model", model, "--output", output]
-    _run_well("generate_answers", *words, "--state-dir", folder / "state", *flags)
-    return output
+def _answer(folder, *, model, suite, batch_size=128, max_new_tokens=24):
+    """Answers through the real engine, in this process: loading torch anew takes seconds."""
+    settings = GenerateAnswers(device="cpu", batch_size=batch_size, max_new_tokens=max_new_tokens)
+    answer_suite(
+        suite,
+        load_engine=partial(make_engine, narrow(settings, EngineSettings), model=str(model)),
+        settings=settings,
+        source={"model": str(model), "revision": None, "adapter": None},
+        output=folder / "s.answers.jsonl",
+        state_root=folder / "state",
+    )
+    return folder / "s.answers.jsonl"
 
 
 def _grade(answers, *, suite):
@@ -79,18 +94,25 @@ def _grade(answers, *, suite):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory, model, suite):
-    return _answer(tmp_path_factory.mktemp("answers"), model=model, suite=suite, max_new_tokens=24)
+    return _answer(tmp_path_factory.mktemp("answers"), model=model, suite=suite)
 
 
-def test_greedy_answers_are_the_same_whatever_the_batch_size(tmp_path, model, suite, answers):
-    for batch_size in (1, 16):
-        folder = tmp_path / str(batch_size)
-        again = _answer(
-            folder, model=model, suite=suite, max_new_tokens=24, batch_size=batch_size, device="cpu"
-        )
-        assert again.read_bytes() == answers.read_bytes()
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_greedy_answers_are_the_same_whatever_the_batch_size(
+    tmp_path, model, suite, answers, batch_size
+):
+    again = _answer(tmp_path, model=model, suite=suite, batch_size=batch_size)
+    assert again.read_bytes() == answers.read_bytes()
     texts = {json.loads(line)["completion"] for line in answers.read_bytes().splitlines()}
     assert len(texts) == 7  # one for each prompt
+
+
+def test_answers_of_the_script_are_those_of_the_library(tmp_path, model, suite, answers):
+    _run_well(
+        "generate_answers", "--samples", suite, "--model", model, "--max-new-tokens", 24,
+        "--output", tmp_path / "a.jsonl", "--state-dir", tmp_path / "state",
+    )  # fmt: skip
+    assert (tmp_path / "a.jsonl").read_bytes() == answers.read_bytes()
 
 
 def test_chain_from_answers_to_comparison(tmp_path, answers, suite):
@@ -126,11 +148,13 @@ def test_chain_from_answers_to_comparison(tmp_path, answers, suite):
 
 def test_picture_of_subtypes(tmp_path, answers, suite):
     _grade(answers, suite=suite)
-    for name in ("a.png", "b.png"):
-        table = answers.parent / "s.csv"
-        _run_well("plot_subtype_accuracy", "--table", table, "--picture", tmp_path / name)
-    assert (tmp_path / "a.png").stat().st_size > 5000
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    table = answers.parent / "s.csv"
+    picture = tmp_path / "a.png"
+    _run_well("plot_subtype_accuracy", "--table", table, "--title", "m", "--picture", picture)
+    assert picture.stat().st_size > 5000
+    figure = plot_subtype_accuracy(read_accuracy_table(table), title="m")
+    save_figure(figure, tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes() == picture.read_bytes()
 
 
 def test_answers_to_a_suite_that_changed_are_not_graded(tmp_path, answers, suite):
