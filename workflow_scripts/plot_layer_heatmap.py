@@ -22,7 +22,8 @@ class Arguments(Settings):
 
 def main(arguments: Arguments) -> None:
     """Reads, draws, writes."""
-    from sluice.report.pictures import plot_layer_heatmap, read_scores, save_figure
+    from sluice.figures import save_figure
+    from sluice.report.pictures import plot_layer_heatmap, read_scores
     from sluice.report.score_evaluation import read_labelled_scores
 
     if arguments.truths:

@@ -20,9 +20,9 @@ class Arguments(Settings):
 
 def main(arguments: Arguments) -> None:
     """Reads, draws, writes."""
+    from sluice.figures import save_figure
     from sluice.files import read_json
     from sluice.report.loss_curve import plot_loss_curve
-    from sluice.report.pictures import save_figure
 
     metrics = read_json(arguments.metrics)
     name = arguments.metrics.resolve().parent.name

@@ -23,7 +23,8 @@ class Arguments(Settings):
 
 def main(arguments: Arguments) -> None:
     """Reads, draws, writes."""
-    from sluice.report.pictures import plot_score_by_flaw, save_figure
+    from sluice.figures import save_figure
+    from sluice.report.pictures import plot_score_by_flaw
     from sluice.report.score_evaluation import read_labelled_scores
 
     labelled = read_labelled_scores(arguments.scores, arguments.truths)

@@ -20,7 +20,8 @@ class Arguments(Settings):
 
 def main(arguments: Arguments) -> None:
     """Reads, draws, writes."""
-    from sluice.report.pictures import plot_score_distributions, read_scores, save_figure
+    from sluice.figures import save_figure
+    from sluice.report.pictures import plot_score_distributions, read_scores
 
     save_figure(plot_score_distributions(read_scores(arguments.scores)), arguments.picture)
 

@@ -21,6 +21,14 @@ from sluice.settings.data import (
     MakeDemoData,
     SplitDataset,
 )
+from sluice.settings.evaluation import (
+    CompareModels,
+    EvaluateLawshift,
+    GenerateAnswers,
+    GradeAnswers,
+    Suite,
+    suite_problems,
+)
 from sluice.settings.gate import (
     CollectRouterData,
     CompareCheckpoint,
@@ -79,6 +87,8 @@ class Config(Settings):
     """Quality gates."""
     selection: SelectionSettings = SelectionSettings()
     """Scores, and what is kept."""
+    suites: dict[Name, Suite] = Field(default_factory=dict)
+    """What models and adapters are evaluated on."""
     tasks: dict[Name, Task] = Field(default_factory=dict)
     """Rejection sampling: a model's own completions of verifiable prompts."""
     training: TrainingSettings = TrainingSettings()
@@ -102,11 +112,14 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "select_random": SelectRandom,
     "sample_responses": SampleResponses,
     "merge_adapter": MergeAdapter,
+    "compare_models": CompareModels,
+    "evaluate_lawshift": EvaluateLawshift,
 }
 # Section of named entries -> the rules that read an entry, and the settings their scripts take.
 ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
     "tasks": {"sample_responses": Task},
     "adapters": {"fine_tune": FineTune},
+    "suites": {"generate_answers": GenerateAnswers, "grade_answers": GradeAnswers},
 }
 
 
@@ -153,6 +166,14 @@ def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
                     where=_place_of(("datasets", name, key), path, files),
                     hint=nearest(Path(path).name, siblings[:200]),
                 )
+    for name, suite in config.suites.items():
+        for key in ("samples", "lawshift"):
+            path = getattr(suite, key)
+            if path and not path.startswith("results/") and not Path(path).exists():
+                raise ConfigError(
+                    f"'suites.{name}.{key}' is '{path}', which does not exist",
+                    where=_place_of(("suites", name, key), path, files),
+                )
 
 
 def settings_for(rule: str, config: Config) -> Settings:
@@ -165,6 +186,13 @@ def settings_for(rule: str, config: Config) -> Settings:
 def flags_for(rule: str, config: Config) -> list[str]:
     """The command-line flags of one rule: only the settings that differ from their defaults."""
     return to_flags(settings_for(rule, config))
+
+
+def suite_settings(rule: str, name: str, config: Config) -> Settings:
+    """The settings of one rule's script for one suite."""
+    model = ENTRY_SETTINGS["suites"][rule]
+    values = {**dict(config.suites[name]), "seed": config.seed}
+    return model.model_validate({field: values[field] for field in model.model_fields})
 
 
 def adapter_settings(name: str, config: Config) -> FineTune:
@@ -232,6 +260,7 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
             )
     _check_adapters(config, files)
     _check_tasks(config, files)
+    _check_suites(config, files)
     is_given = "model" in config.gate.model_fields_set
     if config.gate.model not in config.models:
         raise ConfigError(
@@ -271,6 +300,21 @@ def _check_adapters(config: Config, files: Sequence[Path]) -> None:
                 where=_place_of(("adapters", name, "samples"), [], files),
                 expected="at least one JSONL file",
             )
+
+
+def _check_suites(config: Config, files: Sequence[Path]) -> None:
+    for name, suite in config.suites.items():
+        for what, expected in suite_problems(name, suite):
+            place = _place_of(("suites", name), {}, files)
+            raise ConfigError(what, where=place, expected=expected)
+    for section, names in (("models", config.models), ("adapters", config.adapters)):
+        for name in names:
+            if "_vs_" in name:
+                raise ConfigError(
+                    f"the name '{name}' in '{section}' holds '_vs_'",
+                    where=_place_of((section, name), {}, files),
+                    expected="another name: a comparison's folder is results/comparison/{a}_vs_{b}",
+                )
 
 
 def _place_of(path: tuple[str | int, ...], value: Any, files: Sequence[Path]) -> str:

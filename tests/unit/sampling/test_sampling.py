@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 from scripted_engine import ScriptedEngine
 
 from sluice.engines.engine import Completion, Sampling
+from sluice.engines.notes import Notes, generate_all
 from sluice.errors import EngineError, GradingError
 from sluice.files import read_json
 from sluice.grading.choosing import make_grader
 from sluice.ledger import read_ledger
 from sluice.records import Message, read_samples
 from sluice.sampling.formats import Prompt
-from sluice.sampling.notes import Notes
 from sluice.sampling.sampling import (
     check_references,
-    generate_all,
     grade_completions,
     make_requests,
 )

@@ -4,6 +4,7 @@ from sluice.errors import ConfigError
 from sluice.grading.exact import grade_exact
 from sluice.grading.grade import Grader
 from sluice.grading.label import LabelGrader
+from sluice.grading.lawshift import grade_lawshift
 from sluice.grading.legal_judgment import grade_legal_judgment
 from sluice.grading.legal_verdict import grade_legal_verdict
 from sluice.grading.number import grade_number
@@ -15,6 +16,7 @@ _WITHOUT_CHOICES: dict[str, Grader] = {
     "number": grade_number,
     "legal_judgment": grade_legal_judgment,
     "legal_verdict": grade_legal_verdict,
+    "lawshift": grade_lawshift,
 }
 
 

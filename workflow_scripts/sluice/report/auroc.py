@@ -3,25 +3,11 @@
 Shape letters: P flawed (positive) samples, N clean (negative) samples.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import norm, rankdata
 
 from sluice.errors import DataError
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval."""
-
-    value: float
-    low: float
-    high: float
+from sluice.intervals import Estimate, Floats
 
 
 def auroc(flawed_P: Floats, clean_N: Floats, *, confidence: float = 0.95) -> Estimate:
@@ -51,9 +37,3 @@ def auroc(flawed_P: Floats, clean_N: Floats, *, confidence: float = 0.95) -> Est
     variance = placements_P.var(ddof=1) / num_flawed + placements_N.var(ddof=1) / num_clean
     reach = float(norm.ppf(0.5 + confidence / 2) * np.sqrt(variance))
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
-
-
-def share(count: int, total: int, *, confidence: float = 0.95) -> Estimate:
-    """A share with its Wilson interval."""
-    found: Any = binomtest(count, total).proportion_ci(confidence, method="wilson")
-    return Estimate(count / total, float(found.low), float(found.high))

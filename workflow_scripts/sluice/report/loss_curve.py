@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sluice.errors import DataError
-from sluice.report.pictures import COLOURS
+from sluice.figures import COLOURS
 
 _KEYS = ("losses", "learning_rates", "eval_steps", "eval_losses", "best_step")
 # The smooth line is a mean over this share of all steps.

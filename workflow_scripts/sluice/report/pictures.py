@@ -4,10 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -15,13 +11,11 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from sluice.errors import DataError
-from sluice.files import atomic_path
+from sluice.figures import COLOURS
 from sluice.report.auroc import auroc
 from sluice.report.score_evaluation import badness, score_names
 from sluice.tables import read_parquet
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 CLEAN_COLOUR, FLAWED_COLOUR = "#009E73", "#D55E00"
 
 SHOWN_SCORES = ("quality", "response_nll", "excess_surprise_worst_tenth", "ifd")
@@ -46,13 +40,6 @@ def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
     if table.empty:
         raise DataError("no sample has a score", where=", ".join(str(path) for path in paths))
     return table
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG; the same figure gives the same bytes."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
-    plt.close(figure)
 
 
 def plot_score_distributions(table: pd.DataFrame) -> Figure:

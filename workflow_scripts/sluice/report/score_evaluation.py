@@ -8,7 +8,8 @@ import pandas as pd
 import pyarrow as pa
 
 from sluice.errors import DataError
-from sluice.report.auroc import Floats, auroc, share
+from sluice.intervals import Floats, share
+from sluice.report.auroc import auroc
 from sluice.tables import read_parquet
 
 ALL_FLAWS = "all"

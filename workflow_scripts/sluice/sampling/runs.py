@@ -4,12 +4,12 @@ from pathlib import Path
 
 from sluice.engines.building import make_engine
 from sluice.engines.engine import Sampling
+from sluice.engines.notes import generate_all
 from sluice.grading.choosing import make_grader
 from sluice.logs import get_logger
 from sluice.sampling.formats import choose_prompts, is_law_cases, read_prompts
 from sluice.sampling.sampling import (
     check_references,
-    generate_all,
     grade_completions,
     make_requests,
 )

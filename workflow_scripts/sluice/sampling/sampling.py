@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sluice.engines.engine import Completion, Engine, Request, Sampling
-from sluice.errors import EngineError, GradingError
+from sluice.engines.engine import Completion, Request
+from sluice.errors import GradingError
 from sluice.grading.grade import Grade, Grader
-from sluice.logs import get_logger, progress
+from sluice.logs import get_logger
 from sluice.sampling.formats import Prompt
-from sluice.sampling.notes import Notes
 from sluice.seeds import derive_seed
 
 logger = get_logger(__name__)
@@ -51,32 +50,6 @@ def make_requests(prompts: Sequence[Prompt], *, num_samples: int, seed: int) -> 
         for prompt in prompts
         for number in range(num_samples)
     ]
-
-
-def generate_all(
-    engine: Engine, requests: Sequence[Request], *, sampling: Sampling, notes_path: Path
-) -> tuple[list[Completion], float]:
-    """All completions, in the order of the requests, and the seconds that they took.
-
-    Each is noted on disk as soon as the engine has it; what an earlier run noted is not generated
-    again.
-
-    Raises:
-        EngineError: the engine failed, or returned fewer completions than were asked for.
-    """
-    with Notes(notes_path) as notes:
-        done = notes.completions
-        if done:
-            logger.info("%d of %d completions are there already", len(done), len(requests))
-        arriving = engine.generate(requests, sampling=sampling, skip=frozenset(done))
-        for index, completion in progress(
-            arriving, total=len(requests), what="completions", logger=logger, start=len(done)
-        ):
-            notes.add(index, completion)
-        missing = len(requests) - len(notes.completions)
-        if missing:
-            raise EngineError(f"the engine left {missing:,} of {len(requests):,} requests open")
-        return [notes.completions[index] for index in range(len(requests))], notes.seconds
 
 
 def check_references(prompts: Sequence[Prompt], grader: Grader, *, where: Path) -> None:

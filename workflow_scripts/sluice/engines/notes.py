@@ -6,11 +6,16 @@ since the line before. A last line without ``\n`` was cut off in the writing and
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from sluice.engines.engine import Completion
+from sluice.engines.engine import Completion, Engine, Request, Sampling
+from sluice.errors import EngineError
+from sluice.logs import get_logger, progress
+
+logger = get_logger(__name__)
 
 
 class Notes:
@@ -73,3 +78,29 @@ class Notes:
     ) -> None:
         assert self._stream is not None
         self._stream.close()
+
+
+def generate_all(
+    engine: Engine, requests: Sequence[Request], *, sampling: Sampling, notes_path: Path
+) -> tuple[list[Completion], float]:
+    """All completions, in the order of the requests, and the seconds that they took.
+
+    Each is noted on disk as soon as the engine has it; what an earlier run noted is not generated
+    again.
+
+    Raises:
+        EngineError: the engine failed, or returned fewer completions than were asked for.
+    """
+    with Notes(notes_path) as notes:
+        done = notes.completions
+        if done:
+            logger.info("%d of %d completions are there already", len(done), len(requests))
+        arriving = engine.generate(requests, sampling=sampling, skip=frozenset(done))
+        for index, completion in progress(
+            arriving, total=len(requests), what="completions", logger=logger, start=len(done)
+        ):
+            notes.add(index, completion)
+        missing = len(requests) - len(notes.completions)
+        if missing:
+            raise EngineError(f"the engine left {missing:,} of {len(requests):,} requests open")
+        return [notes.completions[index] for index in range(len(requests))], notes.seconds

@@ -1,0 +1,64 @@
+"""A run of grade_answers: answers and their suite in, verdicts and accuracies out."""
+
+from pathlib import Path
+
+from sluice.evaluation.answers import Answer, read_answers, read_suite, write_answers
+from sluice.evaluation.grades import (
+    accuracies,
+    accuracy_table,
+    evaluation_results,
+    grade_answers,
+)
+from sluice.files import write_json
+from sluice.grading.grade import Grader
+from sluice.logs import get_logger
+from sluice.tables import write_csv
+
+logger = get_logger(__name__)
+
+
+def grade_suite(
+    answers: Path,
+    samples: Path,
+    grader: Grader,
+    *,
+    grader_name: str,
+    subject: str,
+    suite: str,
+    seed: int,
+    graded: Path,
+    table: Path,
+    results: Path,
+) -> None:
+    """Grades a file of answers and writes the graded answers, the table and the results.
+
+    Args:
+        answers: file of generate_answers.
+        samples: the suite, with references.
+        grader: judges each answer.
+        grader_name: its name, for the results.
+        subject: who answered.
+        suite: the suite's name.
+        seed: of the bootstrap, where items have several answers.
+        graded: graded answers to write, JSONL.
+        table: accuracy by group to write, CSV.
+        results: everything in short to write, JSON.
+    """
+    found = grade_answers(read_answers(answers, Answer), read_suite(samples), grader)
+    rows = accuracies(found, seed=seed)
+    write_answers(graded, found)
+    write_csv(table, accuracy_table(rows))
+    write_json(
+        results,
+        evaluation_results(found, rows, subject=subject, suite=suite, grader=grader_name),
+    )
+    overall = rows[-1]
+    logger.info(
+        "%s on %s: %d items, accuracy %.4f [%.4f, %.4f]",
+        subject,
+        suite,
+        overall.num_items,
+        overall.accuracy.value,
+        overall.accuracy.low,
+        overall.accuracy.high,
+    )
