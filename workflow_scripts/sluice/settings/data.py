@@ -29,7 +29,7 @@ class MakeDemoData(Seeded):
     """Samples in the corpus from which the built-in base model learns."""
     corpus_flawed_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of flawed samples in that corpus."""
-    corpus_slip_share: Annotated[float, Field(ge=0, le=1)] = 0.4
+    corpus_slip_share: Annotated[float, Field(ge=0, le=1)] = 0.25
     """Share of the corpus's cases whose total is 1 to 5 months off, so that the base model often
     errs where it could do better and later training has something to draw out."""
     num_heldout_samples: Annotated[int, Field(ge=20)] = 300

@@ -32,7 +32,6 @@ class CaseWorld:
         self.phrases = Phrases(law["phrases"])
         self._charges = law["charges"]
         self._factors = law["factors"]
-        self._base_months = range(law["base_months"][0], law["base_months"][1] + 1)
         self._people = people
 
     def draw(self, kind: str, rng: random.Random) -> Problem:
@@ -56,11 +55,10 @@ class CaseWorld:
     def _draw_facts(self, rng: random.Random) -> tuple[_Facts, _Facts]:
         """The facts of a case, and others that differ in charge, base and factors."""
         charge, other_charge = rng.sample(self._charges, 2)
-        base, other_base = rng.sample(self._base_months, 2)
         irrelevant, *factors = rng.sample(self._factors, rng.randint(2, 3))
         deed, other_deed = rng.choice(charge["deeds"]), rng.choice(other_charge["deeds"])
-        facts = _Facts(charge["name"], base, deed, tuple(factors))
-        other = _Facts(other_charge["name"], other_base, other_deed, (irrelevant,))
+        facts = _Facts(charge["name"], charge["months"], deed, tuple(factors))
+        other = _Facts(other_charge["name"], other_charge["months"], other_deed, (irrelevant,))
         return facts, other
 
     def _ask(self, facts: _Facts, other: _Facts, rng: random.Random) -> Line:

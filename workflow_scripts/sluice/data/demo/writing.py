@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from sluice.tables import write_parquet
 logger = get_logger(__name__)
 
 CORPUS = "base_corpus"
+# Facts about countries are learned soonest: with equal parts they were known (AUROC 0.996) long
+# before sums and sentences were.
+_CORPUS_SHARES = {"numbers": Fraction(2, 5), "countries": Fraction(1, 5), "cases": Fraction(2, 5)}
 
 
 def load_worlds(resources: Path, *, seed: int) -> dict[str, World]:
@@ -69,14 +73,13 @@ def make_demo_data(resources: Path, *, folder: Path, settings: MakeDemoData, see
 def _make_corpus(
     worlds: Mapping[str, World], settings: MakeDemoData, seed: int, prompts: PromptBook
 ) -> list[MadeSample]:
-    """The three worlds in equal parts, shuffled; other draws than the datasets'."""
+    """The three worlds in their shares, shuffled; other draws than the datasets'."""
     corpus: list[MadeSample] = []
-    for index, (name, world) in enumerate(worlds.items()):
-        share = (settings.num_corpus_samples + index) // len(worlds)
+    for name, world in worlds.items():
         corpus += make_samples(
             world,
             name=f"corpus_{name}",
-            number=share,
+            number=round(settings.num_corpus_samples * _CORPUS_SHARES[name]),
             flawed_share=settings.corpus_flawed_share,
             seed=seed,
             prompts=prompts,
