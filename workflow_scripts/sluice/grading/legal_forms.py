@@ -150,9 +150,7 @@ def refuse_contradiction(reference: Mapping[str, Any], *, grader: str) -> None:
 
 
 def _term_of(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    return read_term(clean(normalise(str(value))))
+    return read_term(clean(normalise(str(value)))) if isinstance(value, int | str) else None
 
 
 def _term_of_object(value: Mapping[str, Any]) -> str | None:

@@ -54,7 +54,9 @@ _NUMBER = re.compile(
 # Up to the closing brace; braces inside are two deep at most.
 _BOX = re.compile(r"((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 _CLAUSE_END = re.compile(r"\n|####|\\boxed|[.。;?](?=\s|\Z|[*_`\"')\]}$])")
-_TYPOGRAPHY = re.compile(r"\*+|_+|`+|\\(?:text|mathrm|mbox|textbf)\b|\\[)\]%$,;! ]|[{}]|\^\\circ")
+_TYPOGRAPHY = re.compile(
+    r"\*+|_+|`+|\\(?:text|mathrm|mbox|textbf)\b|\\[)\]%$,;! ]|[{}]|\^\\circ|(?<=[a-z])[²³]"
+)
 # Words and signs right behind a number that make it another one, or none.
 _OTHER_NUMBER = re.compile(
     r"""
@@ -132,13 +134,11 @@ class _Reading:
 
 
 def _read_marker(text: str, marker: re.Match[str]) -> _Reading | None:
-    """What stands behind a marker; None where it is none: it leads to another one, or to prose."""
+    """What stands behind a marker; None where words behind "the answer is" make it none."""
     if marker["box"]:
         return _read_box(text, marker.end())
     content = text[marker.end() : marker.end() + _WINDOW]
     rest = content[_end_of_lead(content) :]
-    if rest.startswith(("####", "\\boxed")):
-        return None
     number = _match_number(rest)
     if number is None:
         return None if marker["soft"] else _Reading(None, is_open=True)
@@ -195,7 +195,7 @@ def _is_word_or_sign(char: str) -> bool:
 def _read_reference(reference: Mapping[str, Any]) -> str:
     given = read_reference(reference, "answer", grader="number", expected=_EXPECTED)
     value = None
-    if isinstance(given, str | int | float) and not isinstance(given, bool):
+    if isinstance(given, str | int | float):
         text = normalise(str(given)).strip()
         text = text[_end_of_lead(text) :].rstrip("%. ")
         number = _match_number(text)
