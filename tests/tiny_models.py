@@ -74,6 +74,7 @@ def write_tiny_checkpoint(
     vocab_size: int | None = None,
     intermediate_size: int = 96,
     max_shard_size: str = "1GB",
+    head_dim: int = 16,
 ) -> Path:
     """A random model with two layers and the byte tokenizer, saved as hub models are.
 
@@ -91,7 +92,7 @@ def write_tiny_checkpoint(
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=16,
+        head_dim=head_dim,
         tie_word_embeddings=is_tied,
         max_position_embeddings=1024,
         eos_token_id=tokenizer.eos_token_id,

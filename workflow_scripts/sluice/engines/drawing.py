@@ -39,12 +39,11 @@ def draw_tokens(logits_BV: Tensor, uniforms_B: Tensor | None, *, sampling: Sampl
     if sampling.top_p < 1:
         p_BV = p_BV * nucleus_mask(p_BV, top_p=sampling.top_p)
     cdf_BV = p_BV.cumsum(-1, dtype=torch.float64)
-    # Rounding makes the last entry not quite 1: the draw is scaled to what is there.
-    wanted_B1 = uniforms_B[:, None] * cdf_BV[:, -1:]
-    tokens_B = torch.searchsorted(cdf_BV, wanted_B1, right=True)[:, 0]
-    # u * total can round up to total: then the last token with any mass is meant.
-    last_B = (cdf_BV < cdf_BV[:, -1:]).sum(-1)
-    return torch.minimum(tokens_B, last_B)
+    total_B1 = cdf_BV[:, -1:]
+    # Rounding makes the total not quite 1, so the draw is scaled to what is there; u * total can
+    # round up to the total, and then the last token with any mass is meant.
+    wanted_B1 = torch.minimum(uniforms_B[:, None] * total_B1, total_B1.nextafter(total_B1 * 0))
+    return torch.searchsorted(cdf_BV, wanted_B1, right=True)[:, 0]
 
 
 def nucleus_mask(p_BV: Tensor, *, top_p: float) -> Tensor:
