@@ -1,6 +1,7 @@
 """Which samples a step sees, and how they are laid out."""
 
 from collections import Counter
+from itertools import chain
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,7 @@ def sample(ids, weights, *, weight=1.0):
 def test_every_epoch_sees_every_sample_once_in_an_order_of_its_own():
     steps = plan_steps(10, step_size=4, num_steps=6, seed=1)
     assert [len(step) for step in steps] == [4, 4, 2, 4, 4, 2]
-    first, second = sum(steps[:3], []), sum(steps[3:], [])
+    first, second = list(chain(*steps[:3])), list(chain(*steps[3:]))
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
 
@@ -63,7 +64,7 @@ def test_layout_loses_no_sample_and_gives_every_process_as_many_passes(
     assert len(layout) == num_processes
     assert len({len(passes) for passes in layout}) == 1
     members = [members for passes in layout for members in passes]
-    assert Counter(sum(members, [])) == Counter(range(len(lengths)))
+    assert Counter(chain(*members)) == Counter(range(len(lengths)))
     if row_tokens is None:
         assert max(map(len, members)) <= batch_size
     else:

@@ -9,16 +9,28 @@ import time
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
-from samples_for_training import QUIET, checkpoint, mixed_samples, tune
+from samples_for_training import (
+    QUIET,
+    checkpoint,
+    encode,
+    mixed_samples,
+    relative_distance,
+    tune,
+)
 from support import ROOT
+from tiny_models import write_tiny_checkpoint
 from transformers import AutoModelForCausalLM
 
 from sluice.errors import ConfigError, ModelError, TrainingError
 from sluice.records import write_samples
 from sluice.settings.training import FineTune
-from sluice.training.adapters import BaseModel
+from sluice.training.adapters import BaseModel, load_for_training
+from sluice.training.batching import collate
+from sluice.training.eval_split import split_for_evaluation
 from sluice.training.history import History, latest_checkpoint
+from sluice.training.loss import attach_loss
 from sluice.training.trainer import WeightedTrainer
 
 
@@ -86,18 +98,20 @@ def test_state_is_gone_once_the_result_is_written(lora):
 
 def test_saved_adapter_has_the_held_out_loss_that_the_metrics_name(tmp_path, base):
     """The kept weights are the best step's, computed again from the files alone."""
-    from peft import PeftModel
-    from samples_for_training import encode
-
-    from sluice.training.eval_split import split_for_evaluation
-
     rows = mixed_samples(24)
     # Steps this long make later evaluations worse than the best one.
     outputs = tune(
-        tmp_path, base, rows, eval_fraction=0.25, eval_every=1, max_steps=8, learning_rate=0.3
+        tmp_path,
+        base,
+        rows,
+        eval_fraction=0.25,
+        eval_every=1,
+        max_steps=40,
+        learning_rate=0.3,
+        patience=1,
     )
     metrics = json.loads(outputs.metrics.read_text())
-    assert metrics["best_step"] < 8
+    assert metrics["best_step"] < metrics["num_steps"]
     model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32)
     model = PeftModel.from_pretrained(model, outputs.model)
     held = split_for_evaluation(encode(tmp_path, rows), eval_fraction=0.25, seed=42)[1]
@@ -177,9 +191,10 @@ def test_hundred_steps_are_fifty_and_fifty_bit_for_bit(tmp_path, base, monkeypat
     }
     rows = mixed_samples(20)
     whole = tune(tmp_path, base, rows, name="whole", **settings)
-    with monkeypatch.context() as patch, pytest.raises(_PowerCut):
+    with monkeypatch.context() as patch:
         _cut_after(patch, 50)
-        tune(tmp_path, base, rows, name="halves", **settings)
+        with pytest.raises(_PowerCut):
+            tune(tmp_path, base, rows, name="halves", **settings)
     assert latest_checkpoint(next((tmp_path / "state_halves").iterdir()))[1].num_steps == 50
     halves = tune(tmp_path, base, rows, name="halves", **settings)
     assert files(halves.model) == files(whole.model)
@@ -190,9 +205,10 @@ def test_run_cut_off_after_its_last_step_is_only_written(tmp_path, base, monkeyp
     settings = {"max_steps": 4, "eval_fraction": 0.25, "eval_every": 2, "learning_rate": 1e-2}
     rows = mixed_samples(16)
     whole = tune(tmp_path, base, rows, name="whole", **settings)
-    with monkeypatch.context() as patch, pytest.raises(_PowerCut):
+    with monkeypatch.context() as patch:
         _cut_after(patch, 4)
-        tune(tmp_path, base, rows, name="late", **settings)
+        with pytest.raises(_PowerCut):
+            tune(tmp_path, base, rows, name="late", **settings)
     with monkeypatch.context() as patch:
         patch.setattr(WeightedTrainer, "train", None)  # must not be called
         late = tune(tmp_path, base, rows, name="late", **settings)
@@ -265,10 +281,38 @@ def test_qlora_trains_on_a_four_bit_base(tmp_path, base):
     assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
 
 
+def test_four_bit_gradient_is_that_of_the_rounded_weights_also_after_an_evaluation(tmp_path, base):
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    rows = encode(tmp_path, mixed_samples(4))
+    batch = collate(rows, weight_sum=4.0, pad_token_id=0)
+    models = {}
+    for method in ("qlora", "lora"):
+        settings = FineTune(**{**QUIET, "method": method})
+        models[method] = load_for_training(base, settings, device=torch.device("cpu"))
+    rounded = dict(models["qlora"].named_modules())
+    for name, module in models["lora"].named_modules():
+        if name.endswith("base_layer"):
+            weight = rounded[name].weight
+            plain = bitsandbytes.functional.dequantize_4bit(weight.data, weight.quant_state)
+            module.weight.data = plain.reshape(module.weight.shape).float()
+    gradients = []
+    for model in models.values():
+        generator = torch.Generator().manual_seed(1)
+        trained = [weight for weight in model.parameters() if weight.requires_grad]
+        for weight in trained:
+            weight.data.normal_(std=0.05, generator=generator)
+        attach_loss(model.get_base_model())
+        model.eval()
+        with torch.no_grad():
+            model(**batch)
+        model.train()
+        model(**batch)["loss"].backward()
+        gradients.append([weight.grad for weight in trained])
+    assert relative_distance(*gradients) < 1e-4
+
+
 def test_base_too_narrow_for_four_bits_is_refused_before_training(tmp_path):
     pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
-    from tiny_models import write_tiny_checkpoint
-
     narrow = BaseModel(str(write_tiny_checkpoint(tmp_path / "narrow")))
     with pytest.raises(TrainingError, match=r"2 layers .* 4 bits: \S+down_proj \(96\)") as caught:
         tune(tmp_path, narrow, mixed_samples(4), method="qlora")

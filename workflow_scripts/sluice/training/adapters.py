@@ -101,25 +101,32 @@ def _add_adapter(model: Any, settings: FineTune) -> Any:
     from peft import LoraConfig, get_peft_model
 
     names = list(settings.target_modules)
+    linear = _linear_names(model)
     config = LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=names[0] if names == ["all-linear"] else names,
+        target_modules=linear if names == ["all-linear"] else names,
         task_type="CAUSAL_LM",
     )
     try:
         return get_peft_model(model, config)
     except ValueError:
-        linear = {
-            name.rsplit(".", 1)[-1]
-            for name, module in model.named_modules()
-            if isinstance(module, nn.Linear)
-        }
         raise ConfigError(
             f"'target_modules' is {', '.join(names)}, which names no layer of the model",
-            hint=f"its linear layers are {', '.join(sorted(linear))}",
+            hint=f"its linear layers are {', '.join(linear)}",
         ) from None
+
+
+def _linear_names(model: Any) -> list[str]:
+    """Last names of all linear layers but the output layer, such as q_proj, in order."""
+    head = model.get_output_embeddings()
+    names = {
+        name.rsplit(".", 1)[-1]
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    return sorted(names)
 
 
 def _load_quantised(
@@ -145,9 +152,22 @@ def _load_quantised(
     model = load_causal_model(
         base, dtype=dtype, quantization_config=quantisation, device_map={"": device}
     )
+    _keep_differentiable(model)
     return prepare_model_for_kbit_training(  # type: ignore[no-untyped-call]
         model, use_gradient_checkpointing=settings.gradient_checkpointing
     )
+
+
+def _keep_differentiable(model: Any) -> None:
+    """Stops bitsandbytes from packing weights for its CPU inference kernel.
+
+    On CPUs with AVX512-BF16 its first forward pass in eval mode packs a layer's weights for good,
+    and every later one, in training too, then runs a kernel that has no gradient: an evaluation
+    would silently spoil the steps after it.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def check_block_width(base: BaseModel) -> None:

@@ -33,7 +33,8 @@ def relaunch(settings: FineTuneSettings) -> bool:
     if settings.launcher == "none":
         return False
     words = ["-m", "torch.distributed.run", "--standalone", "--no-python"]
-    words += ["--nproc-per-node", str(settings.num_processes), sys.executable, *sys.argv]
+    # Without the dashes torchrun would take our --r for a short form of one of its own flags.
+    words += ["--nproc-per-node", str(settings.num_processes), "--", sys.executable, *sys.argv]
     logger.info("%d processes (%s)", settings.num_processes, settings.launcher)
     done = subprocess.run([sys.executable, *words], env=_environment(settings), check=False)
     if done.returncode:
