@@ -61,6 +61,12 @@ def test_built_in_configuration_is_right():
         ({"datasets": {"d": {"path": "x", "hub": "y"}}}, "'datasets.d' has both of", ""),
         ({"models": {"m": {}}}, "'models.m' has neither of 'path' and 'build'", ""),
         ({"gate": {"model": "bass"}}, "'gate.model' is 'bass'", "did you mean 'base'?"),
+        (
+            {"tasks": {"t": {"model": "bass", "prompts": "p.jsonl"}}},
+            "'tasks.t.model' is 'bass'",
+            "did you mean 'base'?",
+        ),
+        ({"tasks": {"t": {"model": "base"}}}, "key 'tasks.t.prompts' is missing", ""),
     ],
 )
 def test_mistake_in_a_file_names_key_file_and_nearest_known_key(tmp_path, values, what, hint):
