@@ -299,7 +299,7 @@ def test_defect_report_becomes_one_exchange_of_its_subtype():
     ]
     found = _read("defect", DEFECT)
     assert found.group == "泄漏"
-    assert found.reference == {"judgement": "yes"}
+    assert found.reference == {"answer": "yes"}
     assert set(DEFECT) - found.used == {"file"}
 
 

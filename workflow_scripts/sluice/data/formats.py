@@ -132,7 +132,7 @@ def from_defect(row: dict[str, Any], resources: Resources) -> Row:
     judgement = _text(found, "judgement")
     messages = _exchange(prompt, f"{judgement}\n\n{_text(found, 'reason')}")
     used = {"instruction", "input", "output"}
-    return Row(messages, used, group=subtype, reference={"judgement": judgement})
+    return Row(messages, used, group=subtype, reference={"answer": judgement})
 
 
 def from_lawshift(row: dict[str, Any], resources: Resources) -> Row:
