@@ -12,10 +12,11 @@ import os
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sluice.engines.answer_cache import AnswerCache
 from sluice.engines.engine import Completion, Request, Sampling
+from sluice.engines.server_answers import MalformedAnswerError, read_answer
 from sluice.errors import EngineError
 from sluice.logs import get_logger
 from sluice.settings.engine import EngineSettings
@@ -27,10 +28,6 @@ _LONGEST_WAIT_S = 60.0
 _OPENAI_URL = "https://api.openai.com/v1"
 # The client library insists on a key, a server of one's own often does not.
 _NO_KEY = "none"
-
-
-class MalformedAnswerError(Exception):
-    """A server's answer that is no completion, though its status says that all went well."""
 
 
 @dataclass
@@ -280,27 +277,6 @@ def connect(
         cache=AnswerCache(answer_cache),
         first_wait_s=first_wait_s,
     )
-
-
-def read_answer(answer: Any) -> Completion:
-    """The completion in a server's answer, its reasoning in a think block in front.
-
-    Raises:
-        MalformedAnswerError: choices, text or token counts are missing.
-    """
-    try:
-        choice = answer.choices[0]
-        message, num_tokens = choice.message, int(answer.usage.completion_tokens)
-    except (AttributeError, IndexError, TypeError, ValueError):
-        raise MalformedAnswerError("the answer lacks choices, message or usage") from None
-    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-    content = message.content
-    if not isinstance(content, str) and not thought:
-        raise MalformedAnswerError("the answer holds no text")
-    text = (f"<think>{thought}</think>" if thought else "") + (content or "")
-    reason: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
-    # Half a surrogate pair is legal JSON, but no file could hold it.
-    return Completion(text.encode("utf-8", "replace").decode(), num_tokens, reason)
 
 
 def _is_out_of_money(error: Exception) -> bool:
