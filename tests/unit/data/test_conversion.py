@@ -95,7 +95,7 @@ FORMAT_ROWS = {
         },
         [("user", "Judge.\n\nOil.\n\nyes or no"), ("assistant", "yes\n\nOil leaks.")],
         "leak",
-        {"judgement": "yes"},
+        {"answer": "yes"},
     ),
     "lawshift": (
         {"fact": "张某盗窃", "relevant_articles": [264, 67], "charge": "盗窃", "prison_time": 9},
