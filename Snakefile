@@ -12,6 +12,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/common_models.smk"
 include: "rules/demo.smk"
 include: "rules/data.smk"
 include: "rules/overlap.smk"
