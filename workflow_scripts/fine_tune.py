@@ -35,7 +35,8 @@ def main(arguments: Arguments) -> None:
     if relaunch(arguments):
         return
     from sluice.training.adapters import BaseModel
-    from sluice.training.runs import Outputs, fine_tune
+    from sluice.training.results import Outputs
+    from sluice.training.runs import fine_tune
 
     folder = arguments.output
     fine_tune(

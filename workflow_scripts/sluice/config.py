@@ -63,7 +63,8 @@ class ModelSource(Settings):
     build: str | None = None
     """``base``: the built-in model, trained from scratch with the settings of ``base:``."""
     trust_remote_code: bool = False
-    """Run Python code that the model's repository ships. Off unless you have read that code."""
+    """Run Python code that the model's repository ships, in fine-tuning and merging; no other step
+    ever does. Off unless you have read that code."""
 
 
 class Config(Settings):

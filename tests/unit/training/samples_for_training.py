@@ -11,7 +11,8 @@ from sluice.records import Sample, write_samples
 from sluice.settings.training import FineTune
 from sluice.training.adapters import BaseModel
 from sluice.training.encoding import load_training_samples
-from sluice.training.runs import Outputs, fine_tune
+from sluice.training.results import Outputs
+from sluice.training.runs import fine_tune
 
 QUIET = {
     "dropout": 0.0,
