@@ -222,11 +222,14 @@ def test_schedule_rises_to_one_and_falls_to_almost_nothing():
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (16, 4), (4, 16)])
-def test_orthogonalised_matrix_keeps_its_singular_vectors_and_has_values_near_one(shape):
+def test_step_keeps_the_gradients_singular_vectors_and_has_values_near_one(shape):
     generator = torch.Generator().manual_seed(0)
-    matrix = torch.randn(shape, generator=generator)
-    u, _, vh = torch.linalg.svd(matrix, full_matrices=False)
-    core = u.T @ orthogonalise(matrix) @ vh.T
+    weight = torch.nn.Parameter(torch.zeros(shape))
+    weight.grad = torch.randn(shape, generator=generator)
+    u, _, vh = torch.linalg.svd(weight.grad, full_matrices=False)
+    Muon([weight], lr=1.0, momentum=0.0).step()
+    scale = max(1.0, shape[0] / shape[1]) ** 0.5
+    core = u.T @ (-weight.detach() / scale) @ vh.T
     assert torch.allclose(core, torch.diag(core.diag()), atol=1e-4)
     assert 0.6 < core.diag().min() <= core.diag().max() < 1.3
 
@@ -236,7 +239,23 @@ def test_muon_takes_a_step_of_the_length_asked_for():
     weight.grad = torch.eye(4) * 123.0
     Muon([weight], lr=0.5, momentum=0.0).step()
     # The gradient's size does not count; its direction does.
-    assert torch.allclose(weight, -0.5 * orthogonalise(torch.eye(4)))
+    assert torch.allclose(weight, -0.5 * orthogonalise(torch.eye(4)[None])[0])
+
+
+def test_matrices_of_one_batch_do_not_mix():
+    generator = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(shape, generator=generator) for shape in [(8, 4), (4, 8), (4, 8)]]
+
+    def stepped(chosen):
+        weights = [torch.nn.Parameter(torch.zeros_like(each)) for each in chosen]
+        for weight, gradient in zip(weights, chosen, strict=True):
+            weight.grad = gradient.clone()
+        Muon(weights, lr=0.1).step()
+        return weights
+
+    together = stepped(gradients)
+    for weight, gradient in zip(together, gradients, strict=True):
+        assert torch.allclose(weight, stepped([gradient])[0], atol=1e-6)
 
 
 def test_muon_moves_matrices_and_adam_the_rest(model):

@@ -20,7 +20,7 @@ class TrainBaseModel(Seeded):
     """Key and value heads (grouped-query attention)."""
     intermediate_size: Annotated[int, Field(ge=16)] = 256
     """Width of the feed-forward layers."""
-    num_steps: Annotated[int, Field(ge=1)] = 700
+    num_steps: Annotated[int, Field(ge=1)] = 800
     """Optimiser steps. The budget is in steps: a loaded machine does a tenth of them a second."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Samples a step."""
