@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from sluice.errors import DataError
-from sluice.report.auroc import auroc, share
+from sluice.report.auroc import auroc
 
 small_scores = st.lists(st.integers(-5, 5).map(float), min_size=2, max_size=12)
 
@@ -52,13 +52,3 @@ def test_interval_agrees_with_the_bootstrap():
 def test_too_few_samples_have_no_auroc(num_flawed, num_clean):
     with pytest.raises(DataError, match="too few for an AUROC"):
         auroc(np.zeros(num_flawed), np.zeros(num_clean))
-
-
-def test_share_has_wilsons_interval():
-    # Centre (k + z^2/2) / (n + z^2) and half-width z sqrt(n p q + z^2/4) / (n + z^2), k=8, n=10.
-    z = 1.959964
-    centre, reach = (8 + z**2 / 2) / (10 + z**2), z * (1.6 + z**2 / 4) ** 0.5 / (10 + z**2)
-    found = share(8, 10)
-    assert found.value == 0.8
-    assert found.low == pytest.approx(centre - reach, abs=1e-6)
-    assert found.high == pytest.approx(centre + reach, abs=1e-6)

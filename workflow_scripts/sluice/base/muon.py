@@ -26,7 +26,8 @@ def orthogonalise(matrices_NRC: Tensor) -> Tensor:
         matrices_NRC: float32, N matrices of R rows and C columns, R <= C: the iteration multiplies
             R x R matrices, so a tall matrix is given transposed.
     """
-    x_NRC: Tensor = matrices_NRC / matrices_NRC.norm(dim=(1, 2), keepdim=True).clamp(min=_LEAST_NORM)
+    norms_N11 = matrices_NRC.norm(dim=(1, 2), keepdim=True).clamp(min=_LEAST_NORM)
+    x_NRC: Tensor = matrices_NRC / norms_N11
     for _ in range(_NUM_ITERATIONS):
         gram_NRR = x_NRC @ x_NRC.mT
         factor_NRR = torch.baddbmm(gram_NRR, gram_NRR, gram_NRR, beta=_B, alpha=_C)
