@@ -39,3 +39,4 @@ rule all:
         "results/report/summary.txt",
         gate_file("comparison.json"),
         expand("results/random/{dataset}.jsonl", dataset=DATASETS),
+        comparison_summaries(),

@@ -73,3 +73,9 @@ def lawshift_folder(wildcards):
 def lawshift_files(wildcards):
     """All files of that folder."""
     return sorted(str(file) for file in Path(lawshift_folder(wildcards)).glob("*/*.json"))
+
+
+def comparison_summaries():
+    """Every adapter compared with the model below it, where there is a suite to compare on."""
+    pairs = [f"{adapter.model}_vs_{name}" for name, adapter in sorted(settings.adapters.items())]
+    return [f"results/comparison/{pair}/summary.md" for pair in pairs if SUITES]

@@ -129,6 +129,16 @@ def test_datasets_of_a_later_file_replace_the_earlier_ones(tmp_path):
     assert list(config.datasets) == ["mine"]
 
 
+def test_datasets_of_a_later_file_bring_no_tasks_adapters_and_suites_along(tmp_path):
+    built_in = yaml.safe_load((ROOT / "config.yaml").read_text())
+    own = {"datasets": {"mine": {"path": "x"}}, "suites": {"mine": {"samples": "y"}}}
+    config = _load([built_in, own], folder=tmp_path)
+    assert (list(config.tasks), list(config.adapters), list(config.suites)) == ([], [], ["mine"])
+    more = {"adapters": {"more": {"model": "base", "samples": ["z"]}}}
+    config = _load([built_in, more], folder=tmp_path)
+    assert set(config.adapters) == {"rft", "more"}
+
+
 def test_datasets_of_a_later_file_bring_no_evaluation_sets_along(tmp_path):
     first = {**MINIMAL, "data": {"evaluation_texts": ["heldout.jsonl"], "test_ratio": 0.3}}
     second = {"datasets": {"mine": {"path": "x"}}}

@@ -48,6 +48,8 @@ from sluice.settings.training import (
 )
 from sluice.validation import describe_validation_error, nearest
 
+# Datasets, and what cannot stand without those that it names.
+_DATA_SECTIONS = ("datasets", "tasks", "adapters", "suites")
 _COMMAND_LINE = "the command line (--config)"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -127,8 +129,8 @@ ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
 def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Config:
     """Checks the merged values of config.yaml and of every ``--configfile`` and ``--config``.
 
-    A file that names ``datasets`` names all of them: neither the built-in ones nor their evaluation
-    sets linger beside them.
+    A file that names ``datasets`` names all of them: neither the built-in ones nor the tasks,
+    adapters, suites and evaluation sets that build on them linger beside them.
 
     Args:
         values: what Snakemake merged; ``--config`` makes strings of nested values, which are read
@@ -215,22 +217,26 @@ def _find_value(config: Config, name: str) -> Any:
 def _with_own_data_only(values: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
     """Undoes Snakemake's merge for what says which data: the last file that names datasets counts.
 
-    Of ``datasets`` only its own stay, and of ``data.evaluation_texts`` only its own or the command
-    line's.
+    Of ``datasets`` and of the sections that build on them only its own entries stay, and of
+    ``data.evaluation_texts`` only its own or the command line's.
     """
     naming = [_read_yaml(file) for file in files]
     naming = [content for content in naming if content.get("datasets")]
-    datasets = values.get("datasets")
-    if len(naming) < 2 or not isinstance(datasets, Mapping):
+    if len(naming) < 2 or not isinstance(values.get("datasets"), Mapping):
         return dict(values)
     *earlier, last = naming
-    gone = {name for content in earlier for name in content["datasets"]} - set(last["datasets"])
-    kept = {name: source for name, source in datasets.items() if name not in gone}
+    own = dict(values)
+    for section in _DATA_SECTIONS:
+        gone = {name for content in earlier for name in content.get(section) or ()}
+        gone -= set(last.get(section) or ())
+        entries = own.get(section)
+        if isinstance(entries, Mapping):
+            own[section] = {name: entry for name, entry in entries.items() if name not in gone}
     data = dict(values.get("data") or {})
     inherited = [_look_up(content, ("data", "evaluation_texts")) for content in earlier]
     if (True, data.get("evaluation_texts")) in inherited:
         del data["evaluation_texts"]
-    return {**values, "datasets": kept, "data": data}
+    return {**own, "data": data}
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
