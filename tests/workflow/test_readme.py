@@ -17,7 +17,8 @@ README = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [body for name, body in found if name == language]
 
 
 COMMANDS = [
@@ -58,16 +59,29 @@ def test_readme_names_commands():
 
 
 def test_own_data_example_is_a_legal_configuration(fresh, tmp_path):
-    (example,) = [block for block in blocks("yaml") if "datasets" in block]
+    (example,) = [block for block in blocks("yaml") if block.startswith("# mine.yaml")]
     values = yaml.safe_load(example)
     values["datasets"]["alpaca"]["path"] = str(tmp_path / "alpaca.json")
     (tmp_path / "alpaca.json").write_text("[]")
-    mine = tmp_path / "mine.yaml"
-    mine.write_text(yaml.safe_dump(values))
-    text = snakemake(fresh, "-n", "results/selected_data.jsonl", "--configfile", str(mine)).stdout
+    text = _dry_run(fresh, values, "results/selected_data.jsonl", folder=tmp_path)
     assert "rule merge_selected:" in text
     assert "rule train_base_model:" not in text
     assert "rule make_demo_data:" not in text
+
+
+def test_rejection_sampling_example_is_a_legal_configuration(fresh, tmp_path):
+    (example,) = [block for block in blocks("yaml") if block.startswith("# math.yaml")]
+    target = "results/comparison/qwen_vs_own_answers/summary.md"
+    text = _dry_run(fresh, yaml.safe_load(example), target, folder=tmp_path)
+    for rule in ("convert_dataset", "sample_responses_with_vllm", "fine_tune", "compare_models"):
+        assert f"rule {rule}:" in text
+    assert "rule make_demo_data:" not in text
+
+
+def _dry_run(clone, values, target, *, folder):
+    mine = folder / "mine.yaml"
+    mine.write_text(yaml.safe_dump(values))
+    return snakemake(clone, "-n", target, "--configfile", str(mine)).stdout
 
 
 def test_rule_graph_is_the_workflows(fresh):
