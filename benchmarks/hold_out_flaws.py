@@ -15,13 +15,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-import pandas as pd  # noqa: E402
-from sklearn.metrics import roc_auc_score  # noqa: E402
+import pandas as pd
+from sklearn.metrics import roc_auc_score
 
-from sluice.gate.runs import collect_shard, run_warm_up  # noqa: E402
-from sluice.selection.scores import score_samples  # noqa: E402
-from sluice.settings.gate import CollectRouterData, WarmUpGate  # noqa: E402
-from sluice.settings.selection import ScoreSamples  # noqa: E402
+from sluice.gate.runs import collect_shard, run_warm_up
+from sluice.selection.scores import score_samples
+from sluice.settings.gate import CollectRouterData, WarmUpGate
+from sluice.settings.selection import ScoreSamples
 
 DATASETS = ("numbers", "countries", "cases")
 MODEL = ROOT / "results/gate/base/converted"

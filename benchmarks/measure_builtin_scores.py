@@ -14,14 +14,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import torch  # noqa: E402
-from sklearn.metrics import roc_auc_score  # noqa: E402
-from transformers import AutoModelForCausalLM  # noqa: E402
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
+from transformers import AutoModelForCausalLM
 
-from sluice.chat import EncodedSample, encode_samples, load_tokenizer  # noqa: E402
-from sluice.records import read_samples  # noqa: E402
+from sluice.chat import EncodedSample, encode_samples, load_tokenizer
+from sluice.records import read_samples
 
 DATASETS = ("numbers", "countries", "cases")
 BATCH_SIZE = 64

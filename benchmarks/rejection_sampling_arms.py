@@ -19,12 +19,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-import numpy as np  # noqa: E402
-import yaml  # noqa: E402
+import numpy as np
+import yaml
 
-from sluice.intervals import bootstrap_mean  # noqa: E402
-from sluice.records import Message, Sample, read_samples, write_samples  # noqa: E402
-from sluice.seeds import derive_seed  # noqa: E402
+from sluice.intervals import bootstrap_mean
+from sluice.records import Message, Sample, read_samples, write_samples
+from sluice.seeds import derive_seed
 
 SEEDS = (1, 2, 3)
 ARMS = ("weighted", "unweighted", "one_each", "unfiltered")

@@ -18,15 +18,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "workflow_scripts"))
 
-import torch  # noqa: E402
-from transformers import AutoModelForCausalLM, GenerationConfig  # noqa: E402
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
 
-from sluice.chat import load_tokenizer  # noqa: E402
-from sluice.engines.building import make_engine  # noqa: E402
-from sluice.engines.engine import Engine, Request, Sampling  # noqa: E402
-from sluice.records import Sample, read_samples  # noqa: E402
-from sluice.seeds import derive_seed  # noqa: E402
-from sluice.settings.engine import EngineSettings  # noqa: E402
+from sluice.chat import load_tokenizer
+from sluice.engines.building import make_engine
+from sluice.engines.engine import Engine, Request, Sampling
+from sluice.records import Sample, read_samples
+from sluice.seeds import derive_seed
+from sluice.settings.engine import EngineSettings
 
 
 def time_engine(engine: Engine, samples: list[Sample], *, num: int, sampling: Sampling) -> float:

@@ -266,35 +266,34 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
                 expected="path: a hub id or folder; or build: base",
             )
     _check_adapters(config, files)
-    _check_tasks(config, files)
     _check_suites(config, files)
-    is_given = "model" in config.gate.model_fields_set
-    if config.gate.model not in config.models:
-        raise ConfigError(
-            f"'gate.model' is '{config.gate.model}', which 'models' does not define",
-            where=_place_of(("gate", "model") if is_given else (), config.gate.model, files),
-            hint=nearest(config.gate.model, list(config.models)),
-        )
-
-
-def _check_tasks(config: Config, files: Sequence[Path]) -> None:
     for name, task in config.tasks.items():
-        if task.model not in config.models:
-            raise ConfigError(
-                f"'tasks.{name}.model' is '{task.model}', which 'models' does not define",
-                where=_place_of(("tasks", name, "model"), task.model, files),
-                hint=nearest(task.model, list(config.models)),
-            )
+        _check_model(task.model, ("tasks", name, "model"), config=config, files=files)
+    is_given = "model" in config.gate.model_fields_set
+    path = ("gate", "model")
+    _check_model(config.gate.model, path, config=config, files=files, is_given=is_given)
+
+
+def _check_model(
+    model: str,
+    path: tuple[str, ...],
+    *,
+    config: Config,
+    files: Sequence[Path],
+    is_given: bool = True,
+) -> None:
+    """Refuses a model that ``models`` does not define; ``path`` is the key that names it."""
+    if model not in config.models:
+        raise ConfigError(
+            f"'{'.'.join(path)}' is '{model}', which 'models' does not define",
+            where=_place_of(path if is_given else (), model, files),
+            hint=nearest(model, list(config.models)),
+        )
 
 
 def _check_adapters(config: Config, files: Sequence[Path]) -> None:
     for name, adapter in config.adapters.items():
-        if adapter.model not in config.models:
-            raise ConfigError(
-                f"'adapters.{name}.model' is '{adapter.model}', which 'models' does not define",
-                where=_place_of(("adapters", name, "model"), adapter.model, files),
-                hint=nearest(adapter.model, list(config.models)),
-            )
+        _check_model(adapter.model, ("adapters", name, "model"), config=config, files=files)
         if name in config.models:
             raise ConfigError(
                 f"'{name}' is the name of a model and of an adapter",
