@@ -4,12 +4,14 @@ Comments, docstrings and formatting do not count, so that a comment never retrai
 descriptions in settings models are written as strings below the field, which count as docstrings.
 """
 
-import ast
 import hashlib
 from functools import cache
 from pathlib import Path
 
+from sluice.module_facts import FactsStore, ModuleFacts
+
 _SCRIPTS = Path(__file__).resolve().parent.parent
+_STORE = FactsStore(_SCRIPTS.parent / ".snakemake" / "sluice" / "module_facts.json")
 
 
 def code_hash(script: Path | str) -> str:
@@ -22,7 +24,8 @@ def code_hash(script: Path | str) -> str:
     path = Path(script) if isinstance(script, Path) else _SCRIPTS / f"{script}.py"
     digest = hashlib.sha256()
     for name, module in sorted(import_closure(path).items()):
-        digest.update(f"{name}={_tree_hash(module)}\n".encode())
+        digest.update(f"{name}={_facts(module).code}\n".encode())
+    _STORE.save()
     return digest.hexdigest()[:16]
 
 
@@ -54,36 +57,17 @@ def _module_file(root: Path, name: str) -> Path | None:
 
 
 @cache
-def _parse(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes(), filename=str(file))
+def _facts(file: Path) -> ModuleFacts:
+    return _STORE.facts(file.read_bytes())
 
 
 @cache
 def _imported_modules(file: Path) -> frozenset[str]:
-    names: set[str] = set()
-    for node in ast.walk(_parse(file)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    ours = {name for name in names if name.split(".")[0] == "sluice"}
-    return frozenset(ours | {parent for name in ours for parent in _parents(name)})
+    """Names of modules of ours that a file imports, with the packages around them."""
+    ours = _facts(file).imports
+    return frozenset({*ours, *(parent for name in ours for parent in _parents(name))})
 
 
 def _parents(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts))]
-
-
-@cache
-def _tree_hash(file: Path) -> str:
-    return hashlib.sha256(ast.dump(_WithoutStrings().visit(_parse(file))).encode()).hexdigest()
-
-
-class _WithoutStrings(ast.NodeTransformer):
-    """Drops bare strings: docstrings, and the descriptions below the fields of a settings model."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        is_bare_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_bare_string else self.generic_visit(node)
