@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +30,8 @@ class Estimate:
 
 def share(count: int, total: int, *, confidence: float = 0.95) -> Estimate:
     """A share with its Wilson interval."""
+    from scipy.stats import binomtest  # 1.6 s, which most users of this module need not wait
+
     found: Any = binomtest(count, total).proportion_ci(confidence, method="wilson")
     return Estimate(count / total, float(found.low), float(found.high))
 
