@@ -29,14 +29,13 @@ include: "rules/evaluate.smk"
 include: "rules/lawshift.smk"
 include: "rules/pictures.smk"
 include: "rules/report.smk"
+include: "rules/provenance.smk"
 
 
 rule all:
     """Everything the configuration asks for."""
     default_target: True
     input:
-        "results/selected_data.jsonl",
+        final_artifacts(),
         "results/report/summary.txt",
-        gate_file("comparison.json"),
-        expand("results/random/{dataset}.jsonl", dataset=DATASETS),
-        comparison_summaries(),
+        "results/provenance.json",

@@ -1,8 +1,7 @@
-"""Real data goes through the same commands: Alpaca, tool dialogues and GSM8K, from file to choice."""
+"""Real data goes through the same commands: Alpaca, tool dialogues, GSM8K."""
 
 import json
 import math
-import os
 import shutil
 
 import pytest
@@ -17,7 +16,7 @@ def selected(built, shared_data, tmp_path_factory):
     """The built-in run's folder, in which real data has been selected from; gates learn briefly."""
     folder = tmp_path_factory.mktemp("real") / "sluice"
     shutil.copytree(built, folder)  # with times, so that the built-in model is not trained again
-    os.symlink(shared_data.parent, folder.parent / "shared")
+    (folder.parent / "shared").symlink_to(shared_data.parent)
     config = yaml.safe_load(CONFIG.read_text())
     # The smaller part of GSM8K: selecting from the larger takes four minutes.
     config["datasets"]["gsm8k"]["path"] = "../shared/data/gsm8k/test.jsonl"

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from sluice.errors import ConfigError
-from sluice.settings.base import Settings, narrow, to_flags
+from sluice.settings.base import Seeded, Settings, narrow, to_flags
 from sluice.settings.base_model import BaseSettings, TrainBaseModel
 from sluice.settings.data import (
     ConvertDataset,
@@ -117,6 +117,7 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "merge_adapter": MergeAdapter,
     "compare_models": CompareModels,
     "evaluate_lawshift": EvaluateLawshift,
+    "write_provenance": Seeded,
 }
 # Section of named entries -> the rules that read an entry, and the settings their scripts take.
 ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
@@ -148,6 +149,26 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
         ) from None
     _check_names(config, files)
     return config
+
+
+def load_config_files(files: Sequence[Path]) -> Config:
+    """The configuration of some files without Snakemake, later ones winning key by key as there.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    values: dict[str, Any] = {}
+    for file in files:
+        _merge(values, _read_yaml(file))
+    return load_config(values, files=files)
+
+
+def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = dict(value) if isinstance(value, Mapping) else value
 
 
 def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:

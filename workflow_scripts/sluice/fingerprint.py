@@ -22,11 +22,21 @@ def code_hash(script: Path | str) -> str:
             ``workflow_scripts/`` without ``.py``.
     """
     path = Path(script) if isinstance(script, Path) else _SCRIPTS / f"{script}.py"
-    digest = hashlib.sha256()
-    for name, module in sorted(import_closure(path).items()):
-        digest.update(f"{name}={_facts(module).code}\n".encode())
+    closure = import_closure(path)
+    modules = {name: _facts(module).code for name, module in sorted(closure.items())}
+    listing = "".join(f"{name}={code}\n" for name, code in modules.items())
+    found = hashlib.sha256(listing.encode()).hexdigest()[:16]
+    _STORE.remember(found, modules)
     _STORE.save()
-    return digest.hexdigest()[:16]
+    return found
+
+
+def changed_modules(before: str, now: str) -> list[str]:
+    """The modules in which two code hashes differ; empty where one of them was never seen here."""
+    old, new = _STORE.closure(before), _STORE.closure(now)
+    if old is None or new is None:
+        return []
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def import_closure(script: Path) -> dict[str, Path]:

@@ -1,7 +1,8 @@
 """What a code hash needs to know of one module: what it imports of ours, and a hash of its code.
 
 Parsing 160 modules takes 1.5 s, half of a dry-run. So the facts are kept on disk, by a hash of the
-module's bytes: an edited module is parsed again, a touched one is not.
+module's bytes: an edited module is parsed again, a touched one is not. Which modules a code hash
+stood for is kept too, so that a later run can name what changed.
 """
 
 import ast
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from sluice.files import write_json
 
-_MAX_KEPT = 2000
+_MAX_FACTS, _MAX_CLOSURES = 2000, 300
 # Where a statement holds others.
 _BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
 
@@ -38,7 +39,7 @@ class FactsStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._facts = _read(path)
+        self._facts, self._closures = _read(path)
         self._is_changed = False
 
     def facts(self, content: bytes) -> ModuleFacts:
@@ -49,13 +50,27 @@ class FactsStore:
             self._is_changed = True
         return self._facts[key]
 
+    def remember(self, code_hash: str, modules: dict[str, str]) -> None:
+        """Notes which modules, by their `ModuleFacts.code`, a code hash stands for."""
+        if code_hash not in self._closures:
+            self._closures[code_hash] = modules
+            self._is_changed = True
+
+    def closure(self, code_hash: str) -> dict[str, str] | None:
+        """The modules that a code hash stands for, or None where that was not noted."""
+        return self._closures.get(code_hash)
+
     def save(self) -> None:
         """Writes the file where there is something new."""
         if not self._is_changed:
             return
-        kept = dict(list(self._facts.items())[-_MAX_KEPT:])
+        kept = {
+            "of": _version(),
+            "facts": dict(list(self._facts.items())[-_MAX_FACTS:]),
+            "closures": dict(list(self._closures.items())[-_MAX_CLOSURES:]),
+        }
         try:
-            write_json(self._path, {"of": _version(), "facts": kept})
+            write_json(self._path, kept)
         except OSError:
             return  # a read-only checkout parses each time
         self._is_changed = False
@@ -96,17 +111,18 @@ def _is_bare_string(node: ast.AST) -> bool:
     )
 
 
-def _read(path: Path) -> dict[str, ModuleFacts]:
+def _read(path: Path) -> tuple[dict[str, ModuleFacts], dict[str, dict[str, str]]]:
     try:
         kept = json.loads(path.read_bytes())
         if kept["of"] != _version():
-            return {}
-        return {
+            return {}, {}
+        facts = {
             key: ModuleFacts(tuple(imports), str(code))
             for key, (imports, code) in kept["facts"].items()
         }
+        return facts, {key: dict(modules) for key, modules in kept["closures"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return {}, {}
 
 
 @cache
