@@ -7,7 +7,8 @@ from sluice.staleness import StaleJob, explain, flag_changes, parse_dry_run
 
 CHANGE = (
     "Params have changed since last execution: "
-    "Union of exclusive params before and now across all output"
+    "Union of exclusive params before and now across all output: "
+    "before: '45c992444bfd994c' now: '86baa2fa433aa576'"
 )
 DRY_RUN = f"""Building DAG of jobs...
 Job stats:
@@ -20,7 +21,7 @@ localrule select_samples:
     output: results/selected/a.jsonl, results/selected/a.ledger.json
     log: logs/select_samples/a.log
     jobid: 6
-    reason: Missing output files: results/selected/a.jsonl; {CHANGE}: before: '45c992444bfd994c' now: '86baa2fa433aa576'
+    reason: Missing output files: results/selected/a.jsonl; {CHANGE}
     wildcards: dataset=a
     resources: tmpdir=/tmp
 Shell command: python s.py --selection-percentage 0.1 --output x > logs/a.log 2>&1
