@@ -12,6 +12,8 @@ def final_artifacts():
         *expand("results/random/{dataset}.jsonl", dataset=DATASETS),
         gate_file("comparison.json"),
         *comparison_summaries(),
+        *expand("results/tokenizer/{name}/evaluation.csv", name=BUILT_MODELS),
+        *expand("results/base/{name}/loss.json", name=BUILT_MODELS),
     ]
 
 
