@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.chat import encode_samples
-from sluice.errors import ScoringError
+from sluice.errors import ModelError, ScoringError
 from sluice.logs import get_logger
 from sluice.records import Sample
 from sluice.texts import Document
@@ -139,6 +139,11 @@ class _Encoder:
 
     def dialogue(self, document: Document) -> TokenDocument:
         """Counts the responses' tokens."""
+        if not self._tokenizer.chat_template:
+            raise ModelError(
+                f"{document.where} is a dialogue, and the tokenizer has no chat template",
+                hint="dialogues: text takes the messages' contents as plain text",
+            )
         sample = Sample(messages=document.messages, dataset="text", id=document.where)
         (encoded,) = encode_samples(self._tokenizer, [sample])
         ids = np.array(encoded.input_ids, dtype=np.int32)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
-from sluice.logs import get_logger
+from sluice.logs import get_logger, quiet_transformers
 from sluice.token_bytes import token_bytes
 from sluice.validation import nearest
 
@@ -39,6 +39,7 @@ def load_named_tokenizer(source: str) -> NamedTokenizer:
     """
     if source.startswith(_TIKTOKEN):
         return _from_tiktoken(source)
+    quiet_transformers()
     tokenizer = load_tokenizer(source, needs_template=False)
     try:
         table = token_bytes(tokenizer)
