@@ -13,12 +13,14 @@ configfile: "config.yaml"
 
 include: "rules/common.smk"
 include: "rules/common_models.smk"
+include: "rules/common_texts.smk"
 include: "rules/common_sampling.smk"
 include: "rules/demo.smk"
 include: "rules/data.smk"
 include: "rules/overlap.smk"
 include: "rules/tokenizer.smk"
 include: "rules/base.smk"
+include: "rules/base_loss.smk"
 include: "rules/gate.smk"
 include: "rules/selection.smk"
 include: "rules/sampling.smk"
@@ -40,3 +42,5 @@ rule all:
         gate_file("comparison.json"),
         expand("results/random/{dataset}.jsonl", dataset=DATASETS),
         comparison_summaries(),
+        expand("results/tokenizer/{name}/evaluation.csv", name=BUILT_MODELS),
+        expand("results/base/{name}/loss.json", name=BUILT_MODELS),
