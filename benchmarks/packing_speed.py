@@ -25,8 +25,8 @@ from sluice.chat import EncodedSample, load_tokenizer
 from sluice.settings.base_model import TokenizeCorpus, TrainBaseModel
 from sluice.texts import read_documents
 
-SETTINGS = TrainBaseModel(sequence_length=256, batch_size=16, num_steps=40, eval_tokens=1)
-ROUNDS, STEPS_PER_ROUND = 5, 8
+SETTINGS = TrainBaseModel(sequence_length=256, batch_size=16, num_steps=12, eval_tokens=1)
+ROUNDS, STEPS_PER_ROUND = 3, 4
 
 
 def packed_steps(text: Path, tokenizer_folder: Path, folder: Path) -> Steps:
