@@ -1,7 +1,7 @@
 """Texts that tokenizers and models are trained and evaluated on, as inputs and as flags.
 
 REQUIRED INPUTS: config.yaml, through `settings`.
-OUTPUTS: none; defines `text_files` and `text_flags`.
+OUTPUTS: none; defines `text_files`, `text_flags` and `base_source`.
 """
 
 
@@ -24,3 +24,10 @@ def text_flags(**sources):
         shlex.join([f"--{name.replace('_', '-')}", *paths]) for name, paths in named.items()
     )
     return lambda wildcards: text
+
+
+def base_source(wildcards):
+    """What a model from scratch is trained on: tokenised text where some is named, or samples."""
+    if settings.base.text:
+        return f"results/base/{wildcards.model}/corpus"
+    return "results/demo/base_corpus.jsonl"

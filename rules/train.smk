@@ -3,7 +3,7 @@
 REQUIRED INPUTS: the samples that `adapters:` names, and results/base/{model}/final_model/ or the
     checkpoint that `models:` names.
 OUTPUTS: results/adapters/{adapter}/{final_model/,metrics.json,logs/,loss_curve.png},
-    results/merged/{adapter}/
+    results/merged/{adapter}/, results/base/{model}/loss_curve.png
 """
 
 
@@ -90,3 +90,14 @@ rule plot_loss_curve:
     shell:
         "python workflow_scripts/plot_loss_curve.py --metrics {input.metrics:q}"
         " --picture {output.picture:q} > {log:q} 2>&1"
+
+
+use rule plot_loss_curve as plot_base_loss_curve with:
+    input:
+        metrics="results/base/{model}/training_log.json",
+    output:
+        picture=report("results/base/{model}/loss_curve.png", category="Training"),
+    log:
+        "logs/plot_loss_curve/base/{model}.log",
+    benchmark:
+        "results/benchmarks/plot_loss_curve/base/{model}.tsv"

@@ -10,10 +10,10 @@ from sluice.settings.base import Settings
 
 
 class Arguments(Settings):
-    """Draw the loss curve of one fine-tuning."""
+    """Draw the loss curve of one training."""
 
     metrics: Path
-    """metrics.json of fine_tune.py."""
+    """metrics.json of fine_tune.py, or training_log.json of train_base_model.py."""
     picture: Path
     """PNG to write."""
 

@@ -1,4 +1,4 @@
-"""Trains the built-in model, a small Qwen3 from scratch, on canonical samples.
+"""Trains a Qwen3 from scratch, on canonical samples or on tokenised text.
 
 Example:
     python workflow_scripts/train_base_model.py --samples results/demo/base_corpus.jsonl \
@@ -9,34 +9,39 @@ Example:
 from pathlib import Path
 
 from sluice.cli import run
+from sluice.settings.base import narrow
 from sluice.settings.base_model import TrainBaseModel
 
 
 class Arguments(TrainBaseModel):
-    """Train a small Qwen3 from scratch."""
+    """Train a Qwen3 from scratch; give --samples or --corpus."""
 
-    samples: Path
-    """Canonical samples, JSONL."""
+    samples: Path | None = None
+    """Canonical samples, JSONL; the loss is on their responses."""
+    corpus: Path | None = None
+    """Folder of tokenize_corpus.py; the loss is on every token."""
     tokenizer: Path
     """Tokenizer folder, from train_tokenizer.py."""
     output: Path
     """Folder for the model, its configuration and its tokenizer."""
     training_log: Path
-    """JSON: loss and learning rate of each step, parameters, tokens seen."""
+    """JSON: loss and learning rate of each step, evaluations, parameters, tokens seen."""
     state: Path = Path("results/.state/train_base_model")
     """Where an interrupted run notes its progress."""
 
 
 def main(arguments: Arguments) -> None:
-    """Trains, or goes on with an interrupted training, and writes the model."""
+    """Trains, or goes on with an interrupted training, on one process or several; writes."""
+    from sluice.processes import relaunch
+
+    if relaunch(arguments.num_processes):
+        return
     from sluice.base.building import build_base_model
 
-    settings = TrainBaseModel(
-        **{name: getattr(arguments, name) for name in TrainBaseModel.model_fields}
-    )
     build_base_model(
-        settings,
+        narrow(arguments, TrainBaseModel),
         samples_path=arguments.samples,
+        corpus_folder=arguments.corpus,
         tokenizer_folder=arguments.tokenizer,
         output=arguments.output,
         log_path=arguments.training_log,

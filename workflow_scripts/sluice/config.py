@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from sluice.errors import ConfigError
 from sluice.settings.base import Seeded, Settings, narrow, to_flags
 from sluice.settings.base_loss import BaseLossSettings, EvaluateBaseLoss
-from sluice.settings.base_model import BaseSettings, TrainBaseModel
+from sluice.settings.base_model import BaseSettings, TokenizeCorpus, TrainBaseModel
 from sluice.settings.data import (
     ConvertDataset,
     Dataset,
@@ -54,6 +54,7 @@ _DATA_SECTIONS = ("datasets", "tasks", "adapters", "suites")
 # Keys that name text files and folders.
 _TEXT_KEYS = (
     *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
+    *(("base", key) for key in ("text", "heldout_text")),
     *(("base_loss", key) for key in ("train_text", "heldout_text", "prompts")),
 )
 _COMMAND_LINE = "the command line (--config)"
@@ -91,7 +92,7 @@ class Config(Settings):
     tokenizer: TokenizerSettings = TokenizerSettings()
     """The built-in model's tokenizer."""
     base: BaseSettings = BaseSettings()
-    """The built-in model."""
+    """Models that are built here, on the built-in data or on text of your own."""
     base_loss: BaseLossSettings = BaseLossSettings()
     """Bits per byte and samples of models."""
     gate: GateSettings = GateSettings()
@@ -115,6 +116,7 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "split_dataset": SplitDataset,
     "train_tokenizer": TrainTokenizer,
     "evaluate_tokenizer": EvaluateTokenizer,
+    "tokenize_corpus": TokenizeCorpus,
     "train_base_model": TrainBaseModel,
     "evaluate_base_loss": EvaluateBaseLoss,
     "convert_checkpoint": ConvertCheckpoint,
@@ -135,6 +137,8 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
 OWN_SECTIONS: dict[str, str] = {
     "train_tokenizer": "tokenizer",
     "evaluate_tokenizer": "tokenizer",
+    "tokenize_corpus": "base",
+    "train_base_model": "base",
     "evaluate_base_loss": "base_loss",
 }
 # Section of named entries -> the rules that read an entry, and the settings their scripts take.

@@ -1,8 +1,9 @@
 """Muon: momentum steps whose matrices are made orthogonal before they are taken.
 
 Source: K. Jordan and others, "Muon: An optimizer for hidden layers in neural networks" (2024),
-kellerjordan.github.io/posts/muon. We compute in float32: torch's own Muon multiplies in bfloat16,
-which a CPU without bfloat16 instructions emulates (2.6 times the time of a whole training step).
+kellerjordan.github.io/posts/muon. We compute in float32 unless told otherwise: torch's own Muon
+multiplies in bfloat16, which a CPU without bfloat16 instructions emulates (2.6 times the time of a
+whole training step).
 
 Shape letters: N matrices, R rows, C columns.
 """
@@ -23,8 +24,8 @@ def orthogonalise(matrices_NRC: Tensor) -> Tensor:
     """The nearest semi-orthogonal matrices, roughly: singular values end between 0.7 and 1.2.
 
     Args:
-        matrices_NRC: float32, N matrices of R rows and C columns, R <= C: the iteration multiplies
-            R x R matrices, so a tall matrix is given transposed.
+        matrices_NRC: float32 or bfloat16, N matrices of R rows and C columns, R <= C: the
+            iteration multiplies R x R matrices, so a tall matrix is given transposed.
     """
     norms_N11 = matrices_NRC.norm(dim=(1, 2), keepdim=True).clamp(min=_LEAST_NORM)
     x_NRC: Tensor = matrices_NRC / norms_N11
@@ -43,6 +44,7 @@ class Muon(torch.optim.Optimizer):
         lr: step length, in units of the orthogonal matrix.
         momentum: decay of the running gradient.
         weight_decay: decoupled, times ``lr``.
+        dtype: what the iterations are computed in; bfloat16 is as good and faster on GPUs.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -62,7 +66,8 @@ class Muon(torch.optim.Optimizer):
             weights = [weight for weight in group["params"] if weight.grad is not None]
             for same_shape in _by_shape(weights):
                 directions = [self._direction(weight, group["momentum"]) for weight in same_shape]
-                steps = orthogonalise(torch.stack([_wide(each) for each in directions]))
+                wide = torch.stack([_wide(each) for each in directions])
+                steps = orthogonalise(wide.to(self._dtype)).to(wide.dtype)
                 for weight, step in zip(same_shape, steps, strict=True):
                     _move(weight, step, group)
 

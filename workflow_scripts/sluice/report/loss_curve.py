@@ -1,16 +1,18 @@
-"""The picture of one fine-tuning: loss and learning rate over its steps."""
+"""The picture of one training: loss, bits per byte and learning rate over its steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sluice.errors import DataError
 from sluice.figures import COLOURS
 
-_KEYS = ("losses", "learning_rates", "eval_steps", "eval_losses", "best_step")
+_KEYS = ("losses", "learning_rates", "eval_steps", "eval_losses")
+_BITS = "eval_bits_per_byte"
 # The smooth line is a mean over this share of all steps.
 _WINDOW_SHARE = 0.05
 
@@ -19,37 +21,56 @@ def plot_loss_curve(metrics: Mapping[str, Any], *, name: str) -> Figure:
     """Loss of each step and its running mean, held-out loss, the kept step, learning rate.
 
     Args:
-        metrics: the content of an adapter's metrics.json.
-        name: the adapter's.
+        metrics: the content of an adapter's metrics.json, or of a base model's training_log.json,
+            which adds a panel of bits per byte where text was held out.
+        name: the adapter's or the model's.
     Raises:
-        DataError: they are not metrics of a fine-tuning.
+        DataError: they are not metrics of a training.
     """
     missing = [key for key in _KEYS if key not in metrics]
     if missing or not metrics["losses"]:
         raise DataError(
-            f"these are no metrics of a fine-tuning: {', '.join(missing) or 'no step'} missing",
-            expected="metrics.json of fine_tune.py",
+            f"these are no metrics of a training: {', '.join(missing) or 'no step'} missing",
+            expected="metrics.json of fine_tune.py or training_log.json of train_base_model.py",
         )
-    figure, (above, below) = plt.subplots(
-        2, 1, sharex=True, height_ratios=(3, 1), figsize=(7, 4.5), layout="constrained"
+    has_bits = bool(metrics.get(_BITS))
+    heights = (3, 1.5, 1) if has_bits else (3, 1)
+    figure, axes = plt.subplots(
+        len(heights),
+        1,
+        sharex=True,
+        height_ratios=heights,
+        figsize=(7, 6 if has_bits else 4.5),
+        layout="constrained",
     )
+    _draw_losses(axes[0], metrics)
+    if has_bits:
+        axes[1].plot(metrics["eval_steps"], metrics[_BITS], "o-", color=COLOURS[1], ms=4)
+        axes[1].set_ylabel("held out\n(bits per byte)")
+    axes[-1].plot(_steps(metrics), metrics["learning_rates"], color=COLOURS[3], lw=1.2)
+    axes[-1].set_ylabel("learning rate")
+    axes[-1].set_xlabel("optimiser step")
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"Training of {name}")
+    return figure
+
+
+def _steps(metrics: Mapping[str, Any]) -> range:
+    return range(1, len(metrics["losses"]) + 1)
+
+
+def _draw_losses(axis: Axes, metrics: Mapping[str, Any]) -> None:
     losses = metrics["losses"]
-    steps = range(1, len(losses) + 1)
-    above.plot(steps, losses, color=COLOURS[0], lw=0.6, alpha=0.4, label="step")
-    above.plot(steps, running_mean(losses), color=COLOURS[0], lw=1.6, label="running mean")
+    axis.plot(_steps(metrics), losses, color=COLOURS[0], lw=0.6, alpha=0.4, label="step")
+    axis.plot(_steps(metrics), running_mean(losses), color=COLOURS[0], lw=1.6, label="running mean")
     if metrics["eval_steps"]:
         evaluated = metrics["eval_steps"], metrics["eval_losses"]
-        above.plot(*evaluated, "o-", color=COLOURS[1], ms=4, label="held out")
-        above.axvline(metrics["best_step"], color=COLOURS[2], ls="--", lw=1, label="kept")
-    above.set_ylabel("loss (nats per token)")
-    above.legend(frameon=False, fontsize="small")
-    below.plot(steps, metrics["learning_rates"], color=COLOURS[3], lw=1.2)
-    below.set_ylabel("learning rate")
-    below.set_xlabel("optimiser step")
-    for axis in (above, below):
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"Fine-tuning of {name}")
-    return figure
+        axis.plot(*evaluated, "o-", color=COLOURS[1], ms=4, label="held out")
+    if metrics.get("best_step") is not None:
+        axis.axvline(metrics["best_step"], color=COLOURS[2], ls="--", lw=1, label="kept")
+    axis.set_ylabel("loss (nats per token)")
+    axis.legend(frameon=False, fontsize="small")
 
 
 def running_mean(losses: Sequence[float]) -> list[float]:

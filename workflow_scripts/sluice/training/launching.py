@@ -1,16 +1,11 @@
 """One process, or several that train together."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 from typing import Any
 
 from sluice.errors import ConfigError, TrainingError
-from sluice.logs import get_logger
+from sluice.processes import check_device_count, is_launched, start_processes
 from sluice.settings.training import FineTuneSettings
-
-logger = get_logger(__name__)
 
 _ZERO_STAGES = {"zero2": 2, "zero3": 3}
 
@@ -27,20 +22,14 @@ def relaunch(settings: FineTuneSettings) -> bool:
         ConfigError: launcher and number of processes do not fit together.
         TrainingError: this machine cannot do it, or the processes failed.
     """
-    if "LOCAL_RANK" in os.environ:
+    if is_launched():
         return False
     check_launcher(settings)
     if settings.launcher == "none":
         return False
-    words = ["-m", "torch.distributed.run", "--standalone", "--no-python"]
-    # Without the dashes torchrun would take our --r for a short form of one of its own flags.
-    words += ["--nproc-per-node", str(settings.num_processes), "--", sys.executable, *sys.argv]
-    logger.info("%d processes (%s)", settings.num_processes, settings.launcher)
-    done = subprocess.run([sys.executable, *words], env=_environment(settings), check=False)
-    if done.returncode:
-        raise TrainingError(
-            f"the training processes ended with status {done.returncode}; the reason stands above"
-        )
+    start_processes(
+        settings.num_processes, what=settings.launcher, environment=_environment(settings)
+    )
     return True
 
 
@@ -70,25 +59,19 @@ def check_launcher(settings: FineTuneSettings) -> None:
 def _check_devices(settings: FineTuneSettings) -> None:
     import torch
 
-    num_gpus = torch.cuda.device_count()
-    if settings.launcher == "fsdp" and not num_gpus:
+    if settings.launcher == "fsdp" and not torch.cuda.is_available():
         raise TrainingError(
             "launcher fsdp needs GPUs: without them it would silently train as ddp does",
             hint="launcher ddp",
         )
-    if num_gpus and settings.num_processes > num_gpus:
-        raise TrainingError(
-            f"{settings.num_processes} processes for {num_gpus} GPUs", expected="one per GPU"
-        )
+    check_device_count(settings.num_processes)
 
 
 def _environment(settings: FineTuneSettings) -> dict[str, str]:
     import torch
 
-    environment = dict(os.environ)
-    if settings.launcher in _ZERO_STAGES and not torch.cuda.is_available():
-        environment["DS_ACCELERATOR"] = "cpu"
-    return environment
+    is_on_cpu = settings.launcher in _ZERO_STAGES and not torch.cuda.is_available()
+    return {"DS_ACCELERATOR": "cpu"} if is_on_cpu else {}
 
 
 def launcher_arguments(settings: FineTuneSettings) -> dict[str, Any]:

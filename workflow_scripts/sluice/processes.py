@@ -1,0 +1,73 @@
+"""One process, or several on this machine that train together."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from sluice.errors import TrainingError
+from sluice.logs import get_logger
+
+logger = get_logger(__name__)
+
+
+def is_launched() -> bool:
+    """Whether a launcher started this process: torchrun, `accelerate launch`, srun and the like."""
+    return "LOCAL_RANK" in os.environ
+
+
+def relaunch(num_processes: int) -> bool:
+    """Starts this very command line once per process, where more than one is asked for.
+
+    A process that a launcher has already started is left as it is.
+
+    Returns:
+        Whether the work has been done by the processes that were started.
+    Raises:
+        TrainingError: two processes would share a GPU, or one of them failed.
+    """
+    if is_launched() or num_processes == 1:
+        return False
+    check_device_count(num_processes)
+    start_processes(num_processes, what="ddp")
+    return True
+
+
+def check_device_count(num_processes: int) -> None:
+    """Refuses more processes than GPUs; where there are no GPUs, processes share the CPU.
+
+    Raises:
+        TrainingError: two processes would share a GPU.
+    """
+    import torch
+
+    num_gpus = torch.cuda.device_count()
+    if num_gpus and num_processes > num_gpus:
+        raise TrainingError(
+            f"{num_processes} processes for {num_gpus} GPUs", expected="one per GPU"
+        )
+
+
+def start_processes(
+    num_processes: int, *, what: str, environment: Mapping[str, str] | None = None
+) -> None:
+    """Runs this very command line once per process, and waits for all of them.
+
+    Args:
+        num_processes: how many.
+        what: how they train together, for the log.
+        environment: variables that they get besides this process's own.
+    Raises:
+        TrainingError: one of them failed; its own message stands above.
+    """
+    words = ["-m", "torch.distributed.run", "--standalone", "--no-python"]
+    # Without the dashes torchrun would take our --r for a short form of one of its own flags.
+    words += ["--nproc-per-node", str(num_processes), "--", sys.executable, *sys.argv]
+    logger.info("%d processes (%s)", num_processes, what)
+    done = subprocess.run(
+        [sys.executable, *words], env={**os.environ, **(environment or {})}, check=False
+    )
+    if done.returncode:
+        raise TrainingError(
+            f"the training processes ended with status {done.returncode}; the reason stands above"
+        )
