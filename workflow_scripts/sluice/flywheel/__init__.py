@@ -1,0 +1,1 @@
+"""The flywheel: serve, simulate, judge, keep, train, compare, turn again."""
