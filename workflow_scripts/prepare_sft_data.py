@@ -27,8 +27,6 @@ class Arguments(PrepareSftData):
     """Name of the data set; ids begin with it."""
     held_out: tuple[Path, ...] = ()
     """simulation_data.json of held-out topics: what their users ask first is never learnt."""
-    evaluation_texts: tuple[Path, ...] = ()
-    """JSONL or text files of evaluation sets: what shares text with them is never learnt."""
     sft_format: Annotated[SftFormat, tyro.conf.arg(aliases=["--format"])] = "messages"
     """messages: canonical samples, which fine_tune.py reads. alpaca: instruction, input, output
     and history, for other trainers."""
@@ -43,7 +41,6 @@ def main(arguments: Arguments) -> None:
         arguments.evaluation,
         name=arguments.dataset,
         held_out=arguments.held_out,
-        evaluation_texts=arguments.evaluation_texts,
         settings=narrow(arguments, PrepareSftData),
         sft_format=arguments.sft_format,
         output=arguments.output,

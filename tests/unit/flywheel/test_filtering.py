@@ -14,7 +14,7 @@ from sluice.settings.flywheel_turn import PrepareSftData
 
 def _prepare(folder, dialogues, verdicts, *, system_prompt=None, **options):
     paths = write_turn(folder, dialogues, verdicts, system_prompt=system_prompt)
-    arguments = {"held_out": (), "evaluation_texts": (), "sft_format": "messages", **options}
+    arguments = {"held_out": (), "sft_format": "messages", **options}
     settings = {
         name: arguments.pop(name) for name in list(arguments) if name in PrepareSftData.model_fields
     }
@@ -131,7 +131,7 @@ def test_text_of_an_evaluation_set_is_dropped_in_chinese_too(tmp_path):
         dialogue("d1", ("今天的天气怎么样？", "外面正在下雨。"), language="zh"),
     ]
     verdicts = [verdict("d0", 0, 5), verdict("d1", 0, 5)]
-    kept = _prepare(tmp_path, talks, verdicts, evaluation_texts=[questions])
+    kept = _prepare(tmp_path, talks, verdicts, evaluation_texts=(str(questions),))
     assert [sample.id for sample in kept] == ["turn_1_d1_0"]
     assert _rejected(tmp_path) == {"turn_1_d0_0": "evaluation_overlap"}
 
@@ -171,7 +171,7 @@ def test_alpaca_holds_the_history_as_pairs(tmp_path):
         system_prompt="Count.",
     )  # fmt: skip
     prepare_sft_data(
-        *paths, name="turn_1", held_out=(), evaluation_texts=(), sft_format="alpaca",
+        *paths, name="turn_1", held_out=(), sft_format="alpaca",
         settings=PrepareSftData(min_kept=1), output=tmp_path / "sft_train.jsonl",
     )  # fmt: skip
     (line,) = (tmp_path / "sft_train.jsonl").read_text().splitlines()
@@ -185,7 +185,7 @@ def test_too_few_to_learn_from_is_an_error_that_keeps_the_rejected_ones(tmp_path
     paths = write_turn(tmp_path, _one_a_topic(ANSWERS), verdicts)
     with pytest.raises(DataError, match=r"3 of 4 exchanges are kept.*low_score 1") as caught:
         prepare_sft_data(
-            *paths, name="turn_1", held_out=(), evaluation_texts=(), sft_format="messages",
+            *paths, name="turn_1", held_out=(), sft_format="messages",
             settings=PrepareSftData(min_kept=4), output=tmp_path / "sft_train.jsonl",
         )  # fmt: skip
     assert "flywheel.min_kept" in caught.value.expected

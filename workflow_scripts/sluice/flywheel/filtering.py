@@ -36,7 +36,6 @@ def prepare_sft_data(
     *,
     name: str,
     held_out: Sequence[Path],
-    evaluation_texts: Sequence[Path],
     settings: PrepareSftData,
     sft_format: SftFormat,
     output: Path,
@@ -48,8 +47,8 @@ def prepare_sft_data(
         evaluation_path: evaluation_results.json of the same dialogues.
         name: of the data set; the samples' ids begin with it.
         held_out: simulation_data.json files of held-out topics, whose openings are kept out.
-        evaluation_texts: files of evaluation sets, which are kept out too.
-        settings: what is good, and when two texts are the same.
+        settings: what is good, when two texts are the same, and which evaluation sets are kept
+            out too.
         sft_format: canonical messages, or Alpaca.
         output: JSONL to write; ledger, rejected exchanges and shift.json appear beside it.
     Raises:
@@ -58,7 +57,8 @@ def prepare_sft_data(
     simulation, evaluation = read_simulation(simulation_path), read_evaluation(evaluation_path)
     check_rule(settings, evaluation)
     judged = join_verdicts(simulation, evaluation)
-    questions = [*read_questions(evaluation_texts), *held_out_openings(held_out)]
+    texts = [Path(name) for name in settings.evaluation_texts]
+    questions = [*read_questions(texts), *held_out_openings(held_out)]
     samples = [exchange_sample(each, simulation=simulation, dataset=name) for each in judged]
     rejections = {
         index: rejection

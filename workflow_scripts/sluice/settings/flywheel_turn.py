@@ -34,6 +34,9 @@ class Filtering(KeepRule):
 class PrepareSftData(Filtering, Similarity):
     """Judged dialogues -> samples to learn from."""
 
+    evaluation_texts: tuple[str, ...] = ()
+    """JSONL or text files of evaluation sets; samples that share text with them are dropped."""
+
 
 class TurnAdapter(FineTuneSettings):
     """How each turn is fine-tuned; ``flywheel.adapter`` in config.yaml."""
