@@ -27,6 +27,8 @@ include: "rules/train.smk"
 include: "rules/common_evaluation.smk"
 include: "rules/evaluate.smk"
 include: "rules/lawshift.smk"
+include: "rules/common_flywheel.smk"
+include: "rules/flywheel.smk"
 include: "rules/pictures.smk"
 include: "rules/report.smk"
 

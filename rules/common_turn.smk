@@ -1,33 +1,15 @@
 """What the rules of a turn take from the configuration and from the turns before.
 
-REQUIRED INPUTS: rules/common.smk and rules/common_models.smk before it.
-OUTPUTS: none; defines where a turn's model is, what it is trained from, and which turns it is
-    compared with.
+REQUIRED INPUTS: rules/common_flywheel.smk before it.
+OUTPUTS: none; defines what a turn is trained from and how, and which turns it is compared with.
 """
 
 from sluice.config import turn_adapter_settings
 
 
-wildcard_constraints:
-    turn="[0-9]+",
-
-
-def turn_model(turn):
-    """The folder or hub id of the model that a turn ends with; turn 0 has the untrained one."""
-    source = settings.models[settings.flywheel.model]
-    if turn:
-        return f"results/flywheel/turn_{turn}/merged"
-    return f"results/base/{settings.flywheel.model}/final_model" if source.build else source.path
-
-
-def turn_model_files(turn):
-    """The files of that model; none of a hub id."""
-    return [turn_model(turn)] if turn else files_of_model(settings.flywheel.model)
-
-
 def learner_files(wildcards):
     """What a turn trains: the model that the turn before ended with."""
-    return turn_model_files(int(wildcards.turn) - 1)
+    return files_of_turn_model(int(wildcards.turn) - 1)
 
 
 def learner_flags(wildcards):
