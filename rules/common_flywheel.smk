@@ -57,6 +57,16 @@ def dialogue_model_files(wildcards):
     return [*files_of_turn_model(turn), f"results/flywheel/turn_{turn}/bootstrap.json"]
 
 
+def leave_to_go_on(wildcards):
+    """The summary of the turn before, which a turn that lost too much does not have.
+
+    It must be there; its age says nothing about the dialogues.
+    """
+    turn = answering_turn(wildcards)
+    is_learning = wildcards.part == "train" and turn > 0
+    return [ancient(f"results/flywheel/turn_{turn}/summary.json")] if is_learning else []
+
+
 def dialogue_model_flags(wildcards):
     """The answering model, as flags."""
     return turn_model_flags(answering_turn(wildcards))

@@ -5,6 +5,7 @@ OUTPUTS: none; defines what a turn is trained from and how, and which turns it i
 """
 
 from sluice.config import turn_adapter_settings
+from sluice.settings.llm import Evaluator
 
 
 def learner_files(wildcards):
@@ -58,3 +59,23 @@ def earlier_dialogues(wildcards):
     """The held-out dialogues of the turn before, for comparison in pairs; none of turn 0."""
     turn = int(wildcards.turn) - 1
     return [f"results/flywheel/turn_{turn}/heldout/simulation_data.json"] if turn >= 0 else []
+
+
+def judges_flags(wildcards):
+    """Judge and evaluator, as the nested flags of calibrate_judge."""
+    words = []
+    for role, kind in (("judge", Judge), ("evaluator", Evaluator)):
+        found = to_flags(narrow(getattr(settings.llm, role), kind))
+        words += [re.sub("^--", f"--{role}.", word) for word in found]
+    return shlex.join(words)
+
+
+def generator_flags(wildcards):
+    """The name of the model that a turn trains, which tells its family, as a flag."""
+    source = settings.models[settings.flywheel.model]
+    return shlex.join(["--generator", source.path or settings.flywheel.model])
+
+
+def earlier_flags(wildcards, input):
+    """The dialogues of the turn before, as a flag; none of turn 0."""
+    return shlex.join(["--earlier", str(input.earlier)]) if input.earlier else ""

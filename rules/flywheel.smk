@@ -75,6 +75,7 @@ rule simulate_dialogues:
     """Let the model of a turn talk with simulated users about the topics of a part."""
     input:
         model=dialogue_model_files,
+        leave=leave_to_go_on,
         topics=topics_of,
         prompt=settings.flywheel.user_prompt,
         law="resources/demo/cases.json",

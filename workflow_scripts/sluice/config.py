@@ -11,8 +11,10 @@ import yaml
 from pydantic import Field, ValidationError
 
 from sluice.errors import ConfigError
+from sluice.model_families import shared_families
 from sluice.settings.base import Settings, narrow, to_flags
 from sluice.settings.base_model import BaseSettings, TrainBaseModel
+from sluice.settings.calibration import CalibrateJudge
 from sluice.settings.data import (
     ConvertDataset,
     Dataset,
@@ -36,6 +38,7 @@ from sluice.settings.flywheel import (
     MakeDemoTopics,
     SimulateDialogues,
 )
+from sluice.settings.flywheel_turn import PrepareSftData, SummarizeTurn
 from sluice.settings.gate import (
     CollectRouterData,
     CompareCheckpoint,
@@ -107,7 +110,7 @@ class Config(Settings):
     llm: LlmSettings = LlmSettings()
     """The servers that play the user and judge, in the flywheel."""
     flywheel: FlywheelSettings = FlywheelSettings()
-    """The flywheel: serve, simulate, judge."""
+    """The flywheel: serve, simulate, judge, keep, train, compare."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name.
@@ -133,6 +136,9 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "bootstrap_model": BootstrapModel,
     "simulate_dialogues": SimulateDialogues,
     "judge_responses": JudgeResponses,
+    "prepare_sft_data": PrepareSftData,
+    "summarize_turn": SummarizeTurn,
+    "calibrate_judge": CalibrateJudge,
 }
 # Section of named entries -> the rules that read an entry, and the settings their scripts take.
 ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
@@ -219,6 +225,13 @@ def suite_settings(rule: str, name: str, config: Config) -> Settings:
 def adapter_settings(name: str, config: Config) -> FineTune:
     """The settings of one adapter's script; its seed is the configuration's unless it has one."""
     adapter = config.adapters[name]
+    seed = config.seed if adapter.seed is None else adapter.seed
+    return FineTune(**narrow(adapter, FineTuneSettings).model_dump(), seed=seed)
+
+
+def turn_adapter_settings(config: Config) -> FineTune:
+    """How each turn of the flywheel is fine-tuned; the seed is the configuration's by default."""
+    adapter = config.flywheel.adapter
     seed = config.seed if adapter.seed is None else adapter.seed
     return FineTune(**narrow(adapter, FineTuneSettings).model_dump(), seed=seed)
 
@@ -339,6 +352,16 @@ def _check_judges(config: Config, files: Sequence[Path]) -> None:
             where=_place_of(("llm",), {}, files),
             expected="two models: one that learns to please its judge would seem to have improved",
             hint="name another evaluator, or say flywheel: {allow_same_judge: true}",
+        )
+    name = config.flywheel.model
+    shared = shared_families(evaluator.model, config.models[name].path or "")
+    if shared and not config.flywheel.allow_same_family:
+        raise ConfigError(
+            f"'llm.evaluator' ({evaluator.model}) and the model '{name}' "
+            f"({config.models[name].path}) are both of the family {', '.join(shared)}",
+            where=_place_of(("llm",), {}, files),
+            expected="an evaluator of another family: judges prefer the answers of their own",
+            hint="name another evaluator, or say flywheel: {allow_same_family: true}",
         )
 
 

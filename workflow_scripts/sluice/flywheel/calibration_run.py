@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sluice.files import read_json, write_json
+from sluice.files import write_json
 from sluice.flywheel.calibration import (
     Measure,
     Pair,
@@ -19,23 +19,31 @@ from sluice.flywheel.calibration import (
     reference_measures,
     repeat_measures,
 )
-from sluice.flywheel.families import shared_families
+from sluice.flywheel.judged import is_good
 from sluice.flywheel.judging import Judge
-from sluice.flywheel.judging_run import open_judge
+from sluice.flywheel.judging_run import check_rubric, read_simulation
 from sluice.flywheel.messages import without_thoughts
 from sluice.flywheel.pairwise import compare_pair, first_prompts
 from sluice.flywheel.simulation import run_all
+from sluice.flywheel.simulation_run import read_prompt
+from sluice.flywheel.speaking import reachable
+from sluice.flywheel.verdicts import Rubric
 from sluice.grading.exact import grade_exact
 from sluice.grading.number import grade_number
+from sluice.llm.cache import AnswerCache
+from sluice.llm.client import ChatClient
 from sluice.logs import get_logger
+from sluice.model_families import shared_families
 from sluice.seeds import derive_seed
-from sluice.settings.flywheel_turn import CalibrateJudge
+from sluice.settings.calibration import CalibrateJudge
 from sluice.settings.llm import Endpoint
 from sluice.tables import write_csv
 
 logger = get_logger(__name__)
 
 Dialogues = Sequence[Mapping[str, Any]]
+Prompted = Sequence[tuple[str, str, tuple[str, str]]]
+"""Dialogue id, opening, and the two turns' answers to it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Prompts:
 def calibrate_judge(
     simulation: Path,
     *,
+    generator: str,
     earlier: Path | None,
     judges: Mapping[str, Endpoint],
     prompts: Prompts,
@@ -62,6 +71,7 @@ def calibrate_judge(
 
     Args:
         simulation: simulation_data.json of held-out dialogues.
+        generator: name of the model that answered, which tells its family.
         earlier: of the turn before on the same topics, for comparison in pairs.
         judges: role (judge, evaluator) -> its server and model.
         prompts: what they are told.
@@ -72,27 +82,20 @@ def calibrate_judge(
         DataError: a file is missing or broken.
         EngineError: a server cannot be used, or the budget is spent.
     """
-    talk = read_json(simulation)
+    talk = read_simulation(simulation)
     dialogues = draw_dialogues(talk["dialogues"], settings)
     names = {each["id"] for each in dialogues}
-    before = read_json(earlier)["dialogues"] if earlier else []
+    before = read_simulation(earlier)["dialogues"] if earlier else []
     pairs = first_prompts([each for each in before if each["id"] in names], dialogues)
     measures: list[Measure] = []
     rated: dict[str, dict[tuple[str, int], Rated]] = {}
     for role, endpoint in judges.items():
-        with open_judge(
-            endpoint,
-            settings=settings,
-            prompt=prompts.verdict,
-            law_path=prompts.law,
-            answer_cache=answer_cache,
-        ) as judge:
-            rated[role], compared = asyncio.run(
-                _examine(judge, dialogues, pairs, settings=settings, prompts=prompts)
-            )
+        rated[role], compared = _examine(
+            endpoint, dialogues, pairs, settings=settings, prompts=prompts, cache=answer_cache
+        )
         measures += _measures_of(role, list(rated[role].values()), compared, settings)
     measures += _agreement(rated, settings)
-    _write(measures, talk["model"], judges, settings, output=output)
+    _write(measures, generator, judges, settings, output=output)
 
 
 def draw_dialogues(dialogues: Dialogues, settings: CalibrateJudge) -> list[Mapping[str, Any]]:
@@ -104,18 +107,36 @@ def draw_dialogues(dialogues: Dialogues, settings: CalibrateJudge) -> list[Mappi
     return [each for each in dialogues if each["id"] in names]
 
 
-async def _examine(
-    judge: Judge,
+def _examine(
+    endpoint: Endpoint,
     dialogues: Dialogues,
-    pairs: Sequence[tuple[str, str, tuple[str, str]]],
+    pairs: Prompted,
     *,
     settings: CalibrateJudge,
     prompts: Prompts,
+    cache: Path,
 ) -> tuple[dict[tuple[str, int], Rated], list[Pair]]:
-    """Every exchange judged several times, and every pair in both orders."""
+    """Asks one judge: every exchange several times, every pair in both orders."""
+    text, comparison = read_prompt(prompts.verdict), read_prompt(prompts.comparison)
+    rubric = Rubric(settings.dimensions, settings.lowest_score, settings.highest_score)
+    check_rubric(text, rubric, where=prompts.verdict)
+    with reachable(endpoint, law_path=prompts.law) as access:
+
+        async def work() -> tuple[dict[tuple[str, int], Rated], list[Pair]]:
+            async with ChatClient(access, cache=AnswerCache(cache)) as client:
+                judge = Judge(
+                    client, endpoint.model, text, rubric, settings.judge_max_tokens, settings.seed
+                )
+                return await _ask(judge, dialogues, pairs, settings=settings, prompt=comparison)
+
+        return asyncio.run(work())
+
+
+async def _ask(
+    judge: Judge, dialogues: Dialogues, pairs: Prompted, *, settings: CalibrateJudge, prompt: str
+) -> tuple[dict[tuple[str, int], Rated], list[Pair]]:
     rated: dict[tuple[str, int], Rated] = {}
     compared: dict[str, Pair] = {}
-    prompt = prompts.comparison.read_text(encoding="utf-8")
 
     async def rate(dialogue: Mapping[str, Any], index: int) -> None:
         found = await _rate(judge, dialogue, index, settings=settings)
@@ -127,9 +148,8 @@ async def _examine(
         if pair:
             compared[name] = pair
 
-    async with judge.client:
-        work = [rate(each, n) for each in dialogues for n in range(len(each["exchanges"]))]
-        await run_all([*work, *(compare(*pair) for pair in pairs)], what="judgements")
+    work = [rate(each, n) for each in dialogues for n in range(len(each["exchanges"]))]
+    await run_all([*work, *(compare(*pair) for pair in pairs)], what="judgements")
     return dict(sorted(rated.items())), [compared[name] for name in sorted(compared)]
 
 

@@ -164,7 +164,7 @@ def find_shifts(
 ) -> list[Shift]:
     """Compares the kept exchanges with all of them, and warns of each feature that differs."""
     categories = {
-        "topic": [each.dialogue.group for each in judged],
+        "topic": [each.dialogue.category or NO_GROUP for each in judged],
         "language": [each.dialogue.language or NO_GROUP for each in judged],
         "exchange": [str(each.index + 1) for each in judged],
     }

@@ -43,8 +43,8 @@ class Dialogue(_Read):
 
     @property
     def group(self) -> str:
-        """What the dialogue counts under: its category."""
-        return self.category or NO_GROUP
+        """What the dialogue counts under: its category and language, where they are known."""
+        return ", ".join(filter(None, (self.category, self.language))) or NO_GROUP
 
 
 class Simulation(_Read):

@@ -59,7 +59,7 @@ class Judge:
         messages = judge_messages(self.prompt, exchanges, rubric=self.rubric)
         seed = derive_seed(self.seed, "judge", dialogue, len(exchanges), repetition) >> 32
         try:
-            first = await self._ask(messages, seed)
+            first = await self.ask(messages, seed=seed, schema=self.rubric.schema())
         except RequestError as error:
             return Verdict("failed", reason=error.what), []
         verdict = self._read(first)
@@ -67,7 +67,7 @@ class Judge:
             return verdict, [first]
         try:
             again = repair_messages(messages, first.text, rubric=self.rubric)
-            second = await self._ask(again, seed)
+            second = await self.ask(again, seed=seed, schema=self.rubric.schema())
         except RequestError:
             return verdict, [first]
         return self._read(second), [first, second]
@@ -77,8 +77,15 @@ class Judge:
             return Verdict("refused", reason=reply.refusal)
         return parse_verdict(without_thoughts(reply.text), rubric=self.rubric)
 
-    async def _ask(self, messages: list[dict[str, str]], seed: int) -> Reply:
-        """Asks with the schema; a server that refuses schemas is asked without from then on."""
+    async def ask(
+        self, messages: list[dict[str, str]], *, seed: int, schema: dict[str, Any]
+    ) -> Reply:
+        """Asks with the schema; a server that refuses schemas is asked without from then on.
+
+        Raises:
+            RequestError: this request stays without an answer.
+            EngineError: no request to this server can succeed, or the budget is spent.
+        """
         body = {
             "model": self.model,
             "messages": messages,
@@ -88,7 +95,7 @@ class Judge:
         }
         if self._knows_schemas:
             try:
-                return await self.client.ask({**body, "response_format": self.rubric.schema()})
+                return await self.client.ask({**body, "response_format": schema})
             except RequestError as error:
                 if not _is_about_schemas(error):
                     raise

@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from sluice.files import hash_file
+from sluice.flywheel.offline_comparison import asks_for_comparison, compare_answers
 from sluice.flywheel.offline_faults import NO_FAULTS, Answer, Faults
 from sluice.flywheel.offline_law import Law, read_law
 from sluice.flywheel.offline_roles import Refusal, judge_answer, play_model, play_user
 
 MODELS = ("offline-user", "offline-judge", "offline-evaluator", "offline-model")
-_OWN_FILES = ("offline_roles.py", "offline_law.py", "messages.py")
+_OWN_FILES = ("offline_roles.py", "offline_comparison.py", "offline_law.py", "messages.py")
 
 
 class _Listener(ThreadingHTTPServer):
@@ -120,7 +121,8 @@ class OfflineServer:
 
 
 def _judge(body: Mapping[str, Any], law: Law, *, errs: bool) -> str:
-    return judge_answer(body["messages"], law, seed=body.get("seed"), errs=errs)
+    judge = compare_answers if asks_for_comparison(body["messages"]) else judge_answer
+    return judge(body["messages"], law, seed=body.get("seed"), errs=errs)
 
 
 def _completion(

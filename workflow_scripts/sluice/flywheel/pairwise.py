@@ -10,6 +10,7 @@ from sluice.flywheel.judging import Judge
 from sluice.flywheel.messages import without_thoughts
 from sluice.flywheel.verdicts import json_objects
 from sluice.llm.client import RequestError
+from sluice.seeds import derive_seed
 
 _WINNERS: tuple[Winner, ...] = get_args(Winner)
 SCHEMA = {
@@ -84,11 +85,12 @@ async def compare_pair(
         EngineError: no request to this server can succeed, or the budget is spent.
     """
     earlier, later = answers
+    seed = derive_seed(judge.seed, "compare", dialogue) >> 32
     winners = []
     for first, second in ((earlier, later), (later, earlier)):
         messages = compare_messages(prompt, question, first=first, second=second)
         try:
-            reply = await judge.ask(messages, place=("compare", dialogue), schema=SCHEMA)
+            reply = await judge.ask(messages, seed=seed, schema=SCHEMA)
         except RequestError:
             return None
         winner = None if reply.refusal else parse_winner(without_thoughts(reply.text))

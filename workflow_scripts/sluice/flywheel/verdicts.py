@@ -116,7 +116,7 @@ def parse_verdict(text: str, *, rubric: Rubric) -> Verdict:
     Where several objects could be verdicts, none of them counts: a judge that quotes one from the
     dialogue cannot be told from one that decides.
     """
-    found = [each for each in _objects(text) if set(rubric.dimensions) <= set(each)]
+    found = [each for each in json_objects(text) if set(rubric.dimensions) <= set(each)]
     if len(found) != 1:
         return Verdict("unparsable", reason=_reason(text))
     values = {name: found[0][name] for name in rubric.dimensions}
@@ -133,7 +133,7 @@ def parse_verdict(text: str, *, rubric: Rubric) -> Verdict:
     return Verdict("scored", {name: int(value) for name, value in values.items()}, reason)
 
 
-def _objects(text: str) -> list[dict[str, Any]]:
+def json_objects(text: str) -> list[dict[str, Any]]:
     """The outermost JSON objects in a text."""
     decoder = json.JSONDecoder()
     found, at = [], 0

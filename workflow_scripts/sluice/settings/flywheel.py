@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sluice.settings.base import Seeded, Settings
+from sluice.settings.flywheel_turn import TurnSettings
 
 
 class MakeDemoTopics(Seeded):
@@ -96,7 +97,9 @@ class JudgeResponses(SharedLimit, Seeded):
     """Longest verdict in tokens, the judge's reasoning included."""
 
 
-class FlywheelSettings(MakeDemoTopics, SimulateDialogues, JudgeResponses, BootstrapModel):
+class FlywheelSettings(
+    MakeDemoTopics, SimulateDialogues, JudgeResponses, BootstrapModel, TurnSettings
+):
     """The ``flywheel:`` section."""
 
     model: str = "base"
@@ -113,5 +116,9 @@ class FlywheelSettings(MakeDemoTopics, SimulateDialogues, JudgeResponses, Bootst
     """What the model that plays the user is told."""
     judge_prompt: str = "resources/flywheel/judge_v1.txt"
     """What judge and evaluator are told: the rubric of each dimension."""
+    compare_prompt: str = "resources/flywheel/compare_v1.txt"
+    """What judges are told when they compare two answers."""
     allow_same_judge: bool = False
     """Whether one model may both choose what is learnt and say whether it helped."""
+    allow_same_family: bool = False
+    """Whether the evaluator may be of the model's own family, such as qwen, which it may prefer."""

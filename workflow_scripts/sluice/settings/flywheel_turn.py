@@ -73,10 +73,6 @@ class Calibration(Settings):
     text. number: the last ``#### N``, ``Answer: N`` or boxed number."""
 
 
-class CalibrateJudge(KeepRule, Calibration, Seeded):
-    """How reliable the judges' scores are."""
-
-
 class TurnSettings(Filtering, Regression, Calibration):
     """The part of the ``flywheel:`` section that a turn reads after its dialogues are judged."""
 

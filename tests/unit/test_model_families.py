@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluice.flywheel.families import families_of, shared_families
+from sluice.model_families import families_of, shared_families
 
 
 @pytest.mark.parametrize(
