@@ -34,7 +34,7 @@ def _by_name(measures):
 
 def test_repeats_agree_where_all_keep_or_all_drop():
     rated = [_rated(0, 5, 5, 4), _rated(1, 5, 3, 5), _rated(2, 1, 2, 1), _rated(3, 5)]
-    found = _by_name(repeat_measures("judge", rated, seed=1))
+    found = _by_name(repeat_measures("judge", rated, score_range=4.0, seed=1))
     assert found["repeat_agreement"].estimate.value == pytest.approx(2 / 3)
     assert found["repeat_agreement"].num_items == 3, "one verdict alone repeats nothing"
     # variances 1/3, 4/3, 1/3
@@ -42,8 +42,13 @@ def test_repeats_agree_where_all_keep_or_all_drop():
 
 
 def test_a_judge_that_always_repeats_itself_has_no_deviation():
-    found = _by_name(repeat_measures("judge", [_rated(n, 3, 3) for n in range(9)], seed=1))
-    assert found["repeat_agreement"].estimate.value == 1
+    found = _by_name(
+        repeat_measures("judge", [_rated(n, 3, 3) for n in range(9)], score_range=4.0, seed=1)
+    )
+    agreement = found["repeat_agreement"].estimate
+    assert (agreement.value, agreement.high) == (1, 1)
+    # Clopper and Pearson's lower limit of 9 of 9
+    assert agreement.low == pytest.approx(0.025 ** (1 / 9))
     assert found["repeat_deviation"].estimate.value == 0
 
 
@@ -148,7 +153,9 @@ def test_exchanges_of_one_dialogue_are_drawn_together():
     alone = [_rated(n, 5, 5 if n % 2 else 1) for n in range(40)]
     paired = [_rated(n, 5, 5 if n % 2 else 1, dialogue=f"d{n % 2}{n // 8}") for n in range(40)]
     widths = [
-        _by_name(repeat_measures("judge", rated, seed=1))["repeat_agreement"].estimate
+        _by_name(repeat_measures("judge", rated, score_range=4.0, seed=1))[
+            "repeat_agreement"
+        ].estimate
         for rated in (alone, paired)
     ]
     narrow, wide = (each.high - each.low for each in widths)

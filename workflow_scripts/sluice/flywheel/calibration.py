@@ -21,6 +21,7 @@ _NUM_DRAWS = 2000
 _CONFIDENCE = 0.95
 # Below this share of draws in which a statistic exists at all, an interval would mislead.
 _MIN_DEFINED_SHARE = 0.9
+_SHARE, _CORRELATION = (0.0, 1.0), (-1.0, 1.0)
 
 Winner = Literal["first", "second", "tie"]
 Statistic = Callable[[NDArray[np.int64]], float | None]
@@ -76,24 +77,35 @@ class Pair:
         )
 
 
-def repeat_measures(judge: str, rated: Sequence[Rated], *, seed: int) -> list[Measure]:
+def repeat_measures(
+    judge: str, rated: Sequence[Rated], *, score_range: float, seed: int
+) -> list[Measure]:
     """How alike verdicts on the same exchange are.
 
     ``repeat_agreement``: share of exchanges that all repeats would keep, or all drop.
-    ``repeat_deviation``: standard deviation of the mean score between repeats.
+    ``repeat_deviation``: standard deviation of the mean score between repeats, on a scale that is
+    ``score_range`` long.
     """
     repeated = [each for each in rated if len(each.scores) > 1]
     agreed = np.array([len(set(each.is_good)) == 1 for each in repeated], dtype=float)
     variances = np.array([np.var(np.mean(each.scores, axis=1), ddof=1) for each in repeated])
     names = [each.dialogue_id for each in repeated]
     return [
-        _measure(judge, "repeat_agreement", names, lambda rows: float(agreed[rows].mean()), seed),
+        _measure(
+            judge,
+            "repeat_agreement",
+            names,
+            lambda rows: float(agreed[rows].mean()),
+            seed,
+            limits=_SHARE,
+        ),
         _measure(
             judge,
             "repeat_deviation",
             names,
             lambda rows: float(np.sqrt(variances[rows].mean())),
             seed,
+            limits=(0.0, score_range),
         ),
     ]
 
@@ -119,7 +131,8 @@ def _spearman(judge: str, name: str, rated: Sequence[Rated], seed: int) -> Measu
             return None
         return float(spearmanr(means[rows], lengths[rows]).statistic)
 
-    return _measure(judge, name, [each.dialogue_id for each in rated], statistic, seed)
+    names = [each.dialogue_id for each in rated]
+    return _measure(judge, name, names, statistic, seed, limits=_CORRELATION)
 
 
 def reference_measures(judge: str, rated: Sequence[Rated], *, seed: int) -> list[Measure]:
@@ -141,8 +154,9 @@ def reference_measures(judge: str, rated: Sequence[Rated], *, seed: int) -> list
             names,
             lambda rows: kappa(good[rows], right[rows]),
             seed,
+            limits=_CORRELATION,
         ),
-        _measure(judge, "reference_auroc", names, separation, seed),
+        _measure(judge, "reference_auroc", names, separation, seed, limits=_SHARE),
     ]
 
 
@@ -158,7 +172,12 @@ def agreement_measure(first: Sequence[Rated], second: Sequence[Rated], *, seed: 
     good = [np.array([each.is_good[0] for each in rated]) for rated in (first, second)]
     names = [each.dialogue_id for each in first]
     return _measure(
-        "both", "judge_agreement", names, lambda rows: kappa(good[0][rows], good[1][rows]), seed
+        "both",
+        "judge_agreement",
+        names,
+        lambda rows: kappa(good[0][rows], good[1][rows]),
+        seed,
+        limits=_CORRELATION,
     )
 
 
@@ -180,22 +199,40 @@ def order_measures(judge: str, pairs: Sequence[Pair], *, seed: int) -> list[Meas
     clear = [pair for pair in pairs if pair.is_consistent and pair.earlier_first != "tie"]
     later = np.array([pair.earlier_first == "second" for pair in clear], dtype=float)
     return [
-        _measure(judge, "flip_rate", names, lambda rows: float(flipped[rows].mean()), seed),
-        _measure(judge, "first_share", names, first_share, seed),
+        _measure(
+            judge,
+            "flip_rate",
+            names,
+            lambda rows: float(flipped[rows].mean()),
+            seed,
+            limits=_SHARE,
+        ),
+        _measure(judge, "first_share", names, first_share, seed, limits=_SHARE),
         _measure(
             judge,
             "later_share",
             [pair.dialogue_id for pair in clear],
             lambda rows: float(later[rows].mean()),
             seed,
+            limits=_SHARE,
         ),
     ]
 
 
 def _measure(
-    judge: str, name: str, dialogue_ids: Sequence[str], statistic: Statistic, seed: int
+    judge: str,
+    name: str,
+    dialogue_ids: Sequence[str],
+    statistic: Statistic,
+    seed: int,
+    *,
+    limits: tuple[float, float],
 ) -> Measure:
-    """A statistic of rows with its interval, or the reason why it does not exist."""
+    """A statistic of rows with its interval, or the reason why it does not exist.
+
+    Where no draw differs, the interval allows for what as many dialogues leave possible, as in
+    `bootstrap_mean`: none of 60 is not never.
+    """
     if not dialogue_ids:
         return Measure(judge, name, "nothing to measure it on", None, 0)
     value = statistic(np.arange(len(dialogue_ids)))
@@ -205,8 +242,11 @@ def _measure(
     if len(draws) < _MIN_DEFINED_SHARE * _NUM_DRAWS:
         return Measure(judge, name, "undefined in too many draws", None, len(dialogue_ids))
     tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail]).round(12)
-    return Measure(judge, name, "ok", Estimate(value, float(low), float(high)), len(dialogue_ids))
+    low, high = (float(each) for each in np.quantile(draws, [tail, 1 - tail]).round(12))
+    if low == high:
+        other = 1 - tail ** (1 / len(set(dialogue_ids)))
+        low, high = low - other * (low - limits[0]), high + other * (limits[1] - high)
+    return Measure(judge, name, "ok", Estimate(value, low, high), len(dialogue_ids))
 
 
 def _draw(dialogue_ids: Sequence[str], statistic: Statistic, *, seed: int) -> list[float]:

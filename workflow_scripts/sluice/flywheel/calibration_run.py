@@ -188,8 +188,9 @@ def _measures_of(
     role: str, rated: Sequence[Rated], pairs: Sequence[Pair], settings: CalibrateJudge
 ) -> list[Measure]:
     seed = derive_seed(settings.seed, "calibrate_judge", role)
+    score_range = float(settings.highest_score - settings.lowest_score)
     return [
-        *repeat_measures(role, rated, seed=seed),
+        *repeat_measures(role, rated, score_range=score_range, seed=seed),
         *order_measures(role, pairs, seed=seed),
         *length_measures(role, rated, seed=seed),
         *reference_measures(role, rated, seed=seed),
