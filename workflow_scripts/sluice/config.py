@@ -249,7 +249,8 @@ def _with_own_data_only(values: Mapping[str, Any], files: Sequence[Path]) -> dic
     """Undoes Snakemake's merge for what says which data: the last file that names datasets counts.
 
     Of ``datasets`` and of the sections that build on them only its own entries stay, and of
-    ``data.evaluation_texts`` only its own or the command line's.
+    ``data.evaluation_texts`` and ``flywheel`` only its own or the command line's: steps and rates
+    that suit the built-in model suit no other.
     """
     naming = [_read_yaml(file) for file in files]
     naming = [content for content in naming if content.get("datasets")]
@@ -267,7 +268,23 @@ def _with_own_data_only(values: Mapping[str, Any], files: Sequence[Path]) -> dic
     inherited = [_look_up(content, ("data", "evaluation_texts")) for content in earlier]
     if (True, data.get("evaluation_texts")) in inherited:
         del data["evaluation_texts"]
-    return {**own, "data": data}
+    wheel = dict(values.get("flywheel") or {})
+    for content in earlier:
+        wheel = _without(wheel, content.get("flywheel") or {}, kept=last.get("flywheel") or {})
+    return {**own, "data": data, "flywheel": wheel}
+
+
+def _without(
+    values: Mapping[str, Any], inherited: Mapping[str, Any], *, kept: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Values less those that are as inherited, at any depth, unless ``kept`` gives them too."""
+    left: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and isinstance(inherited.get(name), Mapping):
+            left[name] = _without(value, inherited[name], kept=kept.get(name) or {})
+        elif name in kept or inherited.get(name) != value:
+            left[name] = value
+    return left
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

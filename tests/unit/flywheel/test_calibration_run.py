@@ -97,8 +97,7 @@ def test_equal_answers_are_not_compared(calibrated):
     assert found["evaluator", "later_share"]["value"] == pytest.approx(2 / 3)
 
 
-def test_second_run_costs_nothing_and_gives_the_same_bytes(calibrated, tmp_path, caplog):
-    caplog.set_level("INFO", logger="sluice")
+def test_second_run_gives_the_same_bytes(calibrated, tmp_path):
     calibrate_judge(
         calibrated / "later.json", generator="base", earlier=calibrated / "earlier.json",
         judges=JUDGES, prompts=PROMPTS, settings=CalibrateJudge(num_calibrated=40),

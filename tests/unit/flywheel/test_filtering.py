@@ -97,7 +97,7 @@ def test_what_was_said_before_is_context_even_where_it_was_bad(tmp_path):
         ("user", "Try again."),
         ("assistant", "Rivers carry it."),
     ]
-    assert sample.group == "nature"
+    assert sample.group == "nature, en"
     assert sample.meta["scores"]["accuracy"] == 5
 
 
@@ -149,6 +149,20 @@ def test_openings_of_held_out_dialogues_are_never_learnt(tmp_path):
     verdicts = [verdict("d0", 0, 5), verdict("d1", 0, 5)]
     kept = _prepare(tmp_path, talks, verdicts, held_out=[held_out])
     assert [sample.id for sample in kept] == ["turn_1_d1_0"]
+
+
+def test_a_phrase_of_most_dialogues_is_no_text_of_the_evaluation(tmp_path):
+    phrase = "Please explain to a patient beginner what one should know about"
+    held_out, _ = write_turn(
+        tmp_path / "held_out", [dialogue("h0", (f"{phrase} sails.", "A."))], [verdict("h0", 0, 5)]
+    )
+    talks = [
+        dialogue(f"d{n:02d}", (f"{phrase} {TOPICS[n % 10]} number {n}.", f"Fact {n}."))
+        for n in range(30)
+    ]
+    # Only three are good: what is common is told from all of them.
+    verdicts = [verdict(f"d{n:02d}", 0, 5 if n < 3 else 1) for n in range(30)]
+    assert len(_prepare(tmp_path, talks, verdicts, held_out=[held_out])) == 3
 
 
 def test_books_balance_over_all_reasons(tmp_path):

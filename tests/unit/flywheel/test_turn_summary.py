@@ -65,7 +65,7 @@ def test_difference_is_paired_with_wins_ties_and_losses(tmp_path):
     assert (found["wins"], found["ties"], found["losses"]) == (3, 2, 1)
     assert found["p"] == pytest.approx(0.625)  # 3 or more of 4 heads, or 1 or less: 10 / 16
     groups = {each["group"]: each["value"] for each in row["groups"]}
-    assert groups == {"nature": pytest.approx(5 / 3), "craft": 1.0}
+    assert groups == {"nature, en": pytest.approx(5 / 3), "craft, en": 1.0}
 
 
 def test_interval_of_the_difference_is_that_of_a_plain_paired_bootstrap(tmp_path):

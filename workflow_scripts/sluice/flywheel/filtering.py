@@ -1,6 +1,7 @@
 """What a turn learns from: the good exchanges, each once, without text of the evaluation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,7 @@ from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.records import Sample, write_samples
 from sluice.settings.flywheel_turn import PrepareSftData, SftFormat
+from sluice.similarity.boilerplate import Boilerplate
 from sluice.similarity.duplicates import Comparison, Texts, texts_of
 from sluice.similarity.evaluation_texts import Question, read_questions
 from sluice.similarity.overlap import QuestionIndex
@@ -65,7 +67,12 @@ def prepare_sft_data(
         for index, each in enumerate(judged)
         if (rejection := _why_not_good(each, settings))
     }
-    rejections |= _find_repeats(samples, rejections, questions=questions, settings=settings)
+    whole = {each.dialogue.id: sample for each, sample in zip(judged, samples, strict=True)}
+    boilerplate = Boilerplate(share=settings.boilerplate_share)
+    boilerplate.count([texts_of(sample).parts for sample in whole.values()])
+    rejections |= _find_repeats(
+        samples, rejections, questions=questions, boilerplate=boilerplate, settings=settings
+    )
     is_kept = [index not in rejections for index in range(len(samples))]
     rejected_path = output.with_suffix(".rejected.jsonl")
     ledger = Ledger(
@@ -118,22 +125,26 @@ def _find_repeats(
     rejections: dict[int, Rejection],
     *,
     questions: Sequence[Question],
+    boilerplate: Boilerplate,
     settings: PrepareSftData,
 ) -> dict[int, Rejection]:
-    """Index -> why a good exchange is left out all the same: repeated, or of the evaluation."""
+    """Index -> why a good exchange is left out all the same: repeated, or of the evaluation.
+
+    What all dialogues say is boilerplate, not only what the good ones do; a dialogue counts once,
+    however many of its exchanges hold its beginning.
+    """
     good = [index for index in range(len(samples)) if index not in rejections]
     with TemporaryDirectory() as folder:
         path = Path(folder) / "good.jsonl"
         write_samples(path, (samples[index] for index in good))
         index = QuestionIndex(questions, length=settings.overlap_ngram)
         survey = survey_samples(path, index=index, settings=settings)
+        survey = replace(survey, boilerplate=boilerplate)
 
         def read(row: int) -> Texts:
             return texts_of(samples[good[row]])
 
-        compare = Comparison(
-            read, boilerplate=survey.boilerplate, ngram=settings.near_duplicate_ngram
-        )
+        compare = Comparison(read, boilerplate=boilerplate, ngram=settings.near_duplicate_ngram)
         found = find_rejections(survey, index=index, compare=compare, settings=settings, read=read)
     return {good[row]: rejection for row, rejection in found.items()}
 
