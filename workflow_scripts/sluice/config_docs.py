@@ -65,7 +65,8 @@ def _holders(fields: dict[str, Any], schema: dict[str, Any]) -> list[str]:
         name: {key: value for key, value in entry.items() if (name, key) != ("model", "default")}
         for name, entry in schema["$defs"][found[0]]["properties"].items()
     }
-    return [f"Below each of {names}:\n\n{_table(below, readers={})}"]
+    where = f"each of {names}" if len(found) > 1 else names
+    return [f"Below {where}:\n\n{_table(below, readers={})}"]
 
 
 def _first_rule(name: str) -> int:
@@ -85,7 +86,8 @@ def _table(fields: dict[str, Any], *, readers: Mapping[str, type[Settings]] = RU
     for name, entry in fields.items():
         meaning = " ".join(entry.get("description", "").split())
         default = "required" if "default" not in entry else f"`{_shown(entry['default'])}`"
-        default = f"`{entry['default']['model']}`" if "$ref" in entry else default
+        if "$ref" in entry:
+            default = f"`{entry['default']['model']}`" if "model" in entry["default"] else "below"
         row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name, readers))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines) + "\n"

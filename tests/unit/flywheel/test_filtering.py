@@ -101,6 +101,15 @@ def test_what_was_said_before_is_context_even_where_it_was_bad(tmp_path):
     assert sample.meta["scores"]["accuracy"] == 5
 
 
+def test_context_is_what_the_model_saw_and_the_answer_keeps_its_reasoning(tmp_path):
+    talk = dialogue("d0", ("One?", "<think>hm</think>1"), ("Two?", "<think>so</think>2"))
+    verdicts = [verdict("d0", 0, 1), verdict("d0", 1, 5)]
+    (sample,) = _prepare(tmp_path, [talk], verdicts)
+    assert [each.content for each in sample.messages] == [
+        "One?", "1", "Two?", "<think>so</think>2",
+    ]  # fmt: skip
+
+
 def test_an_answer_given_twice_is_learnt_once(tmp_path):
     talks = [
         dialogue("d0", ("What do house cats do between dawn and night?", ANSWERS[0])),

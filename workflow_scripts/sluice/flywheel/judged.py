@@ -53,8 +53,14 @@ class Simulation(_Read):
     model: str
     dialogues: tuple[Dialogue, ...]
     system_prompt: str | None = None
+    settings: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     spending: dict[str, Any] = {}
+
+    @property
+    def keeps_thoughts(self) -> bool:
+        """Whether the model saw the reasoning of its own earlier answers."""
+        return bool(self.settings.get("keep_thoughts"))
 
 
 class Verdict(_Read):

@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.files import atomic_path
 from sluice.flywheel.judged import JudgedExchange, Simulation
+from sluice.flywheel.messages import without_thoughts
 from sluice.records import Message, Sample, write_samples
 from sluice.settings.flywheel_turn import SftFormat
 
@@ -14,14 +15,21 @@ from sluice.settings.flywheel_turn import SftFormat
 def exchange_sample(each: JudgedExchange, *, simulation: Simulation, dataset: str) -> Sample:
     """System prompt, the exchanges before as context, the question and the answer.
 
+    The context is what the model saw when it answered: its earlier answers without their reasoning,
+    unless the simulation kept it.
+
     Scores, dialogue and language stand in ``meta``; ``group`` is the topic's category.
     """
     messages = []
     if simulation.system_prompt:
         messages.append(Message(role="system", content=simulation.system_prompt))
-    for exchange in (*each.history, each.exchange):
+    for exchange in each.history:
+        said = exchange.assistant
+        seen = said if simulation.keeps_thoughts else without_thoughts(said)
         messages.append(Message(role="user", content=exchange.user))
-        messages.append(Message(role="assistant", content=exchange.assistant))
+        messages.append(Message(role="assistant", content=seen))
+    messages.append(Message(role="user", content=each.exchange.user))
+    messages.append(Message(role="assistant", content=each.exchange.assistant))
     reference = each.exchange.reference
     return Sample(
         messages=tuple(messages),
