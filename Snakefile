@@ -13,12 +13,14 @@ configfile: "config.yaml"
 
 include: "rules/common.smk"
 include: "rules/common_models.smk"
+include: "rules/common_texts.smk"
 include: "rules/common_sampling.smk"
 include: "rules/demo.smk"
 include: "rules/data.smk"
 include: "rules/overlap.smk"
 include: "rules/tokenizer.smk"
 include: "rules/base.smk"
+include: "rules/base_loss.smk"
 include: "rules/gate.smk"
 include: "rules/selection.smk"
 include: "rules/sampling.smk"
@@ -34,14 +36,13 @@ include: "rules/turn.smk"
 include: "rules/calibration.smk"
 include: "rules/pictures.smk"
 include: "rules/report.smk"
+include: "rules/provenance.smk"
 
 
 rule all:
     """Everything the configuration asks for."""
     default_target: True
     input:
-        "results/selected_data.jsonl",
+        final_artifacts(),
         "results/report/summary.txt",
-        gate_file("comparison.json"),
-        expand("results/random/{dataset}.jsonl", dataset=DATASETS),
-        comparison_summaries(),
+        "results/provenance.json",

@@ -1,8 +1,11 @@
 """Where the models of `models:` are, as files that a rule needs and as flags of its script.
 
 REQUIRED INPUTS: rules/common.smk before it.
-OUTPUTS: none; defines `model_files` and `model_flags`, and the same by a model's name.
+OUTPUTS: none; defines `BUILT_MODELS`, `model_files` and `model_flags`, and the latter two by a
+    model's name.
 """
+
+BUILT_MODELS = sorted(name for name, source in settings.models.items() if source.build)
 
 
 def model_files(wildcards):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 CHATML = (
@@ -58,6 +58,33 @@ def byte_tokenizer(template: str = CHATML, *, eos: str = "<|im_end|>") -> PreTra
         pad_token="<|endoftext|>",
         chat_template=template,
         clean_up_tokenization_spaces=False,
+    )
+
+
+_PIECES = ["\u2581", "t", "h", "e", "a", "th", "the", "\u2581the", "\u2581a"]
+_MERGES = [("t", "h"), ("th", "e"), ("\u2581", "the"), ("\u2581", "a")]
+
+
+def sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer of sentencepiece's form, with byte fallback, as Llama and Gemma have."""
+    names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *_PIECES]
+    vocab = {name: index for index, name in enumerate(names)}
+    backend = Tokenizer(
+        models.BPE(vocab=vocab, merges=_MERGES, unk_token="<unk>", byte_fallback=True)
+    )
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    backend.decoder = decoders.Sequence(
+        [
+            decoders.Replace("\u2581", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
 
 

@@ -1,21 +1,25 @@
-"""Trains the built-in model's tokenizer: byte-level BPE with chat and think tokens.
+"""Trains a tokenizer: byte-level BPE with chat and think tokens.
 
-Example:
+Examples:
     python workflow_scripts/train_tokenizer.py --samples results/demo/base_corpus.jsonl \
-        --chat-template resources/tokenizer/chat_template.jinja --folder results/tokenizer/base
+        --folder results/tokenizer/base
+    python workflow_scripts/train_tokenizer.py --text shards/ --vocab-size 32768 \
+        --max-chars 2000000000 --doc-cap 10000 --folder results/tokenizer/web
 """
 
 from pathlib import Path
 
 from sluice.cli import run
-from sluice.records import read_samples
+from sluice.errors import ConfigError
 from sluice.settings.tokenizer import TrainTokenizer
 
 
 class Arguments(TrainTokenizer):
-    """Train a tokenizer on the text of canonical samples."""
+    """Train a tokenizer on any text. Give --text or --samples."""
 
-    samples: Path
+    text: tuple[Path, ...] = ()
+    """JSONL ('text' or 'messages'), Parquet, txt, folders of these, also .gz or .zst."""
+    samples: Path | None = None
     """Canonical samples, JSONL."""
     chat_template: Path = Path("resources/tokenizer/chat_template.jinja")
     """Jinja chat template that goes with the tokenizer."""
@@ -24,14 +28,24 @@ class Arguments(TrainTokenizer):
 
 
 def main(arguments: Arguments) -> None:
-    """Reads samples, trains, writes the folder."""
+    """Streams the text, trains, writes the folder."""
+    from sluice.texts import read_documents
     from sluice.tokenizer.training import train_tokenizer, write_tokenizer
 
-    tokenizer = train_tokenizer(read_samples(arguments.samples), vocab_size=arguments.vocab_size)
+    paths = [*arguments.text, *([arguments.samples] if arguments.samples else [])]
+    if not paths:
+        raise ConfigError("there is no text to train on", expected="--text or --samples")
+    tokenizer = train_tokenizer(
+        read_documents(paths, max_chars=arguments.max_chars, doc_cap=arguments.doc_cap),
+        vocab_size=arguments.vocab_size,
+        special_tokens=arguments.special_tokens,
+        split_pattern=arguments.split_pattern,
+    )
     write_tokenizer(
         tokenizer,
         chat_template=arguments.chat_template.read_text(encoding="utf-8"),
         folder=arguments.folder,
+        special_tokens=arguments.special_tokens,
     )
 
 

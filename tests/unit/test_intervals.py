@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sluice.intervals import bootstrap_mean, difference, share
+from sluice.intervals import bootstrap_mean, bootstrap_ratio, difference, share
 
 Z = 1.959963984540054
 
@@ -127,3 +127,44 @@ def test_equal_values_leave_room_for_the_others_that_were_not_seen():
 def test_one_item_alone_says_little():
     found = bootstrap_mean(np.ones(1), limits=(0, 1), seed=1)
     assert (found.low, found.high) == pytest.approx((0.025, 1.0))
+
+
+def test_ratio_bootstrap_agrees_with_the_linearised_standard_error():
+    """Cochran's ratio estimator: residuals over the mean denominator; 1.96 of them each way."""
+    rng = np.random.default_rng(4)
+    below = rng.integers(20, 200, size=400).astype(float)
+    above = below * 0.9 + rng.normal(0, 8, size=400)
+    found = bootstrap_ratio(above, below, seed=1)
+    residuals = above - found.value * below
+    error = residuals.std(ddof=1) / math.sqrt(400) / below.mean()
+    assert found.value == pytest.approx(above.sum() / below.sum())
+    assert found.low == pytest.approx(found.value - Z * error, abs=0.1 * error)
+    assert found.high == pytest.approx(found.value + Z * error, abs=0.1 * error)
+
+
+def test_ratio_bootstrap_depends_on_seed_and_not_on_order():
+    rng = np.random.default_rng(0)
+    below, above = rng.integers(1, 9, size=90).astype(float), rng.normal(size=90)
+    found = bootstrap_ratio(above, below, seed=5)
+    assert bootstrap_ratio(above[::-1], below[::-1], seed=5) == found
+    assert bootstrap_ratio(above, below, seed=6) != found
+
+
+def test_ratio_bootstrap_draws_items_whole():
+    # Every item has the ratio 3, so every draw has.
+    below = np.array([1.0, 5.0, 100.0, 0.0])
+    found = bootstrap_ratio(3 * below, below, seed=1)
+    assert (found.value, found.low, found.high) == (3, 3, 3)
+
+
+def test_ratio_bootstrap_covers_the_true_ratio():
+    rng = np.random.default_rng(1)
+    num_studies, hits = 400, 0
+    for study in range(num_studies):
+        below = rng.integers(5, 60, size=150).astype(float)
+        found = bootstrap_ratio(
+            below * 2 + rng.normal(0, 9, size=150), below, seed=study, num_draws=1000
+        )
+        hits += found.low <= 2 <= found.high
+    # Three standard errors of a share of 0.95 in 400 are 0.033.
+    assert 0.917 <= hits / num_studies <= 0.983

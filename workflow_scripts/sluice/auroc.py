@@ -3,8 +3,10 @@
 Shape letters: P flawed (positive) samples, N clean (negative) samples.
 """
 
+from statistics import NormalDist
+
 import numpy as np
-from scipy.stats import norm, rankdata
+import pandas as pd
 
 from sluice.errors import DataError
 from sluice.intervals import Estimate, Floats
@@ -30,10 +32,17 @@ def auroc(flawed_P: Floats, clean_N: Floats, *, confidence: float = 0.95) -> Est
             f"{num_flawed} flawed and {num_clean} clean samples are too few for an AUROC",
             expected="two of each",
         )
-    ranks = rankdata(np.concatenate([flawed_P, clean_N]))
-    placements_P = (ranks[:num_flawed] - rankdata(flawed_P)) / num_clean
-    placements_N = 1 - (ranks[num_flawed:] - rankdata(clean_N)) / num_flawed
+    ranks = _ranks(np.concatenate([flawed_P, clean_N]))
+    placements_P = (ranks[:num_flawed] - _ranks(flawed_P)) / num_clean
+    placements_N = 1 - (ranks[num_flawed:] - _ranks(clean_N)) / num_flawed
     value = float(placements_P.mean())
     variance = placements_P.var(ddof=1) / num_flawed + placements_N.var(ddof=1) / num_clean
-    reach = float(norm.ppf(0.5 + confidence / 2) * np.sqrt(variance))
+    reach = float(NormalDist().inv_cdf(0.5 + confidence / 2) * np.sqrt(variance))
     return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 1, equal values sharing their mean rank."""
+    # The pictures have pandas loaded; scipy.stats would cost each of them another 1.6 s.
+    ranks: Floats = np.asarray(pd.Series(values).rank(), dtype=np.float64)
+    return ranks

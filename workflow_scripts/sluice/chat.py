@@ -28,11 +28,13 @@ class EncodedSample:
     is_response: list[bool]
 
 
-def load_tokenizer(folder: Path | str, *, revision: str | None = None) -> Any:
-    """The tokenizer of a checkpoint folder or hub id, which must have a chat template.
+def load_tokenizer(
+    folder: Path | str, *, revision: str | None = None, needs_template: bool = True
+) -> Any:
+    """The tokenizer of a checkpoint folder or hub id.
 
     Raises:
-        ModelError: no tokenizer is there, or it has no chat template.
+        ModelError: no tokenizer is there, or it has no chat template where one is needed.
     """
     from transformers import AutoTokenizer
 
@@ -43,7 +45,7 @@ def load_tokenizer(folder: Path | str, *, revision: str | None = None) -> Any:
             f"no tokenizer could be loaded from {folder}: {error}",
             hint="a folder needs tokenizer.json and tokenizer_config.json beside the weights",
         ) from None
-    if not tokenizer.chat_template:
+    if needs_template and not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer of {folder} has no chat template",
             expected="chat_template.jinja, or 'chat_template' in tokenizer_config.json",

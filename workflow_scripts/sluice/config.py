@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 
 from sluice.errors import ConfigError
 from sluice.model_families import shared_families
-from sluice.settings.base import Settings, narrow, to_flags
+from sluice.settings.base import Seeded, Settings, narrow, to_flags
+from sluice.settings.base_loss import BaseLossSettings, EvaluateBaseLoss
 from sluice.settings.base_model import BaseSettings, TrainBaseModel
 from sluice.settings.calibration import CalibrateJudge
 from sluice.settings.data import (
@@ -49,7 +50,7 @@ from sluice.settings.gate import (
 from sluice.settings.llm import LlmSettings, find_keys, refuse_key
 from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
-from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
+from sluice.settings.tokenizer import EvaluateTokenizer, TokenizerSettings, TrainTokenizer
 from sluice.settings.training import (
     Adapter,
     FineTune,
@@ -61,6 +62,11 @@ from sluice.validation import describe_validation_error, nearest
 
 # Datasets, and what cannot stand without those that it names.
 _DATA_SECTIONS = ("datasets", "tasks", "adapters", "suites")
+# Keys that name text files and folders.
+_TEXT_KEYS = (
+    *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
+    *(("base_loss", key) for key in ("train_text", "heldout_text", "prompts")),
+)
 _COMMAND_LINE = "the command line (--config)"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -97,6 +103,8 @@ class Config(Settings):
     """The built-in model's tokenizer."""
     base: BaseSettings = BaseSettings()
     """The built-in model."""
+    base_loss: BaseLossSettings = BaseLossSettings()
+    """Bits per byte and samples of models."""
     gate: GateSettings = GateSettings()
     """Quality gates."""
     selection: SelectionSettings = SelectionSettings()
@@ -113,14 +121,17 @@ class Config(Settings):
     """The flywheel: serve, simulate, judge, keep, train, compare."""
 
 
-# Rule -> the settings its script takes. Each field is looked up in the sections by its name.
+# Rule -> the settings its script takes. Each field is looked up in the sections by its name, or in
+# the one section of OWN_SECTIONS.
 RULE_SETTINGS: dict[str, type[Settings]] = {
     "make_demo_data": MakeDemoData,
     "convert_dataset": ConvertDataset,
     "drop_overlap": DropOverlap,
     "split_dataset": SplitDataset,
     "train_tokenizer": TrainTokenizer,
+    "evaluate_tokenizer": EvaluateTokenizer,
     "train_base_model": TrainBaseModel,
+    "evaluate_base_loss": EvaluateBaseLoss,
     "convert_checkpoint": ConvertCheckpoint,
     "compare_checkpoint": CompareCheckpoint,
     "warm_up_gate": WarmUpGate,
@@ -139,6 +150,14 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "prepare_sft_data": PrepareSftData,
     "summarize_turn": SummarizeTurn,
     "calibrate_judge": CalibrateJudge,
+    "write_provenance": Seeded,
+}
+# Rules whose settings all stand in one section, where their names need not differ from other
+# sections' names.
+OWN_SECTIONS: dict[str, str] = {
+    "train_tokenizer": "tokenizer",
+    "evaluate_tokenizer": "tokenizer",
+    "evaluate_base_loss": "base_loss",
 }
 # Section of named entries -> the rules that read an entry, and the settings their scripts take.
 ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
@@ -174,6 +193,26 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
     return config
 
 
+def load_config_files(files: Sequence[Path]) -> Config:
+    """The configuration of some files without Snakemake, later ones winning key by key as there.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    values: dict[str, Any] = {}
+    for file in files:
+        _merge(values, _read_yaml(file))
+    return load_config(values, files=files)
+
+
+def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = dict(value) if isinstance(value, Mapping) else value
+
+
 def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
     """Looks for the files that datasets and models name, before anything runs.
 
@@ -201,12 +240,29 @@ def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
                     f"'suites.{name}.{key}' is '{path}', which does not exist",
                     where=_place_of(("suites", name, key), path, files),
                 )
+    _check_texts(config, files)
+
+
+def _check_texts(config: Config, files: Sequence[Path]) -> None:
+    for section, key in _TEXT_KEYS:
+        value = getattr(getattr(config, section), key)
+        for path in (value,) if isinstance(value, str) else value:
+            if not path.startswith("results/") and not Path(path).exists():
+                held = value if isinstance(value, str) else list(value)
+                folder = Path(path).parent
+                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+                raise ConfigError(
+                    f"'{section}.{key}' names '{path}', which does not exist",
+                    where=_place_of((section, key), held, files),
+                    hint=nearest(Path(path).name, siblings[:200]),
+                )
 
 
 def settings_for(rule: str, config: Config) -> Settings:
     """The settings of one rule's script, gathered from the sections by field name."""
     model = RULE_SETTINGS[rule]
-    values = {name: _find_value(config, name) for name in model.model_fields}
+    section = OWN_SECTIONS.get(rule)
+    values = {name: _find_value(config, name, section) for name in model.model_fields}
     return model.model_validate(values)
 
 
@@ -236,10 +292,13 @@ def turn_adapter_settings(config: Config) -> FineTune:
     return FineTune(**narrow(adapter, FineTuneSettings).model_dump(), seed=seed)
 
 
-def _find_value(config: Config, name: str) -> Any:
+def _find_value(config: Config, name: str, section: str | None) -> Any:
     if name == "seed":
         return config.seed
-    sections = [value for _, value in config if isinstance(value, Settings)]
+    if section is not None:
+        return getattr(getattr(config, section), name)
+    own = set(OWN_SECTIONS.values())
+    sections = [each for key, each in config if isinstance(each, Settings) and key not in own]
     holders = [section for section in sections if name in type(section).model_fields]
     assert len(holders) == 1, f"{len(holders)} sections hold '{name}'"
     return getattr(holders[0], name)

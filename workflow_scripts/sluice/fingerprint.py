@@ -4,12 +4,14 @@ Comments, docstrings and formatting do not count, so that a comment never retrai
 descriptions in settings models are written as strings below the field, which count as docstrings.
 """
 
-import ast
 import hashlib
 from functools import cache
 from pathlib import Path
 
+from sluice.module_facts import FactsStore, ModuleFacts
+
 _SCRIPTS = Path(__file__).resolve().parent.parent
+_STORE = FactsStore(_SCRIPTS.parent / ".snakemake" / "sluice" / "module_facts.json")
 
 
 def code_hash(script: Path | str) -> str:
@@ -20,10 +22,21 @@ def code_hash(script: Path | str) -> str:
             ``workflow_scripts/`` without ``.py``.
     """
     path = Path(script) if isinstance(script, Path) else _SCRIPTS / f"{script}.py"
-    digest = hashlib.sha256()
-    for name, module in sorted(import_closure(path).items()):
-        digest.update(f"{name}={_tree_hash(module)}\n".encode())
-    return digest.hexdigest()[:16]
+    closure = import_closure(path)
+    modules = {name: _facts(module).code for name, module in sorted(closure.items())}
+    listing = "".join(f"{name}={code}\n" for name, code in modules.items())
+    found = hashlib.sha256(listing.encode()).hexdigest()[:16]
+    _STORE.remember(found, modules)
+    _STORE.save()
+    return found
+
+
+def changed_modules(before: str, now: str) -> list[str]:
+    """The modules in which two code hashes differ; empty where one of them was never seen here."""
+    old, new = _STORE.closure(before), _STORE.closure(now)
+    if old is None or new is None:
+        return []
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
 def import_closure(script: Path) -> dict[str, Path]:
@@ -54,36 +67,17 @@ def _module_file(root: Path, name: str) -> Path | None:
 
 
 @cache
-def _parse(file: Path) -> ast.Module:
-    return ast.parse(file.read_bytes(), filename=str(file))
+def _facts(file: Path) -> ModuleFacts:
+    return _STORE.facts(file.read_bytes())
 
 
 @cache
 def _imported_modules(file: Path) -> frozenset[str]:
-    names: set[str] = set()
-    for node in ast.walk(_parse(file)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    ours = {name for name in names if name.split(".")[0] == "sluice"}
-    return frozenset(ours | {parent for name in ours for parent in _parents(name)})
+    """Names of modules of ours that a file imports, with the packages around them."""
+    ours = _facts(file).imports
+    return frozenset({*ours, *(parent for name in ours for parent in _parents(name))})
 
 
 def _parents(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[:end]) for end in range(1, len(parts))]
-
-
-@cache
-def _tree_hash(file: Path) -> str:
-    return hashlib.sha256(ast.dump(_WithoutStrings().visit(_parse(file))).encode()).hexdigest()
-
-
-class _WithoutStrings(ast.NodeTransformer):
-    """Drops bare strings: docstrings, and the descriptions below the fields of a settings model."""
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        is_bare_string = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_bare_string else self.generic_visit(node)

@@ -1,9 +1,9 @@
 """The rule graph as a Mermaid picture that GitHub draws, from Snakemake's own."""
 
 import re
-import subprocess
 
 from sluice.errors import SluiceError
+from sluice.planning import ask_snakemake
 
 BEGIN, END = "```mermaid\n", "```\n"
 _TARGET = "all"
@@ -26,11 +26,9 @@ def rule_graph(*targets: str) -> str:
     Raises:
         SluiceError: Snakemake cannot build the graph.
     """
-    command = ["snakemake", "--rulegraph", "mermaid-js", *(["--", *targets] if targets else [])]
-    done = subprocess.run(command, text=True, capture_output=True)
-    if done.returncode:
-        raise SluiceError("snakemake cannot draw the rule graph", hint=done.stderr[-500:])
-    lines = [f"  {before} --> {after}" for before, after in rule_edges(done.stdout)]
+    words = ["--rulegraph", "mermaid-js", *(["--", *targets] if targets else [])]
+    text = ask_snakemake(*words, what="draw the rule graph")
+    lines = [f"  {before} --> {after}" for before, after in rule_edges(text)]
     return "\n".join(["flowchart LR", *lines, ""])
 
 

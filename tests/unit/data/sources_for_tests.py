@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from support import ROOT
 
 from sluice.data.conversion import convert_dataset
-from sluice.data.sources import read_source
 from sluice.ledger import read_ledger
 from sluice.records import read_samples
 from sluice.settings.data import ConvertDataset, DatasetSource
+from sluice.sources import read_source
 
 LEGAL_PROMPT = ROOT / "resources" / "prompts" / "legal_judgment_v1.txt"
 

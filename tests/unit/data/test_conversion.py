@@ -28,7 +28,7 @@ from sources_for_tests import (
 )
 from support import ROOT
 
-from sluice.data import sources
+from sluice import sources
 from sluice.errors import DataError
 from sluice.ledger import read_ledger
 from sluice.records import Sample, read_samples, write_samples

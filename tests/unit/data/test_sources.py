@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from sources_for_tests import COMPRESSIONS, CONTAINERS, read, to_gz, to_jsonl, to_parquet, to_zst
 
-from sluice.data import sources
-from sluice.data.sources import read_hub, read_source
+from sluice import sources
 from sluice.errors import DataError
+from sluice.sources import read_hub, read_source
 
 ROWS = [
     {"prompt": "one", "completion": "eins"},

@@ -170,13 +170,13 @@ def test_batches_that_are_done_are_not_run_again(folder, monkeypatch):
     engine = _engine(folder)
     whole = list(engine.generate(requests, sampling=GREEDY))
     sizes = []
-    complete = TransformersEngine._complete
+    complete = TransformersEngine.complete
 
     def counted(self, prompts, **kwargs):
         sizes.append(len(prompts))
         return complete(self, prompts, **kwargs)
 
-    monkeypatch.setattr(TransformersEngine, "_complete", counted)
+    monkeypatch.setattr(TransformersEngine, "complete", counted)
     rest = list(engine.generate(requests, sampling=GREEDY, skip={index for index, _ in whole[:20]}))
     assert sizes == [16, 8]
     assert len(rest) == 20

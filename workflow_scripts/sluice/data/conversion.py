@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from sluice.data.formats import FORMATS, Resources, Row, RowProblem, detect_format
-from sluice.data.sources import SourceRow, read_hub, read_source
 from sluice.errors import DataError
 from sluice.files import atomic_path, read_json
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.records import Sample
 from sluice.settings.data import ConvertDataset, DatasetSource
+from sluice.sources import SourceRow, read_hub, read_source
 
 logger = get_logger(__name__)
 

@@ -61,7 +61,7 @@ class TransformersEngine:
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=self._batch_size):
             if all(index in skip for index in batch):
                 continue
-            completions = self._complete(
+            completions = self.complete(
                 [prompts[index] for index in batch],
                 seeds=[requests[index].seed for index in batch],
                 sampling=sampling,
@@ -85,10 +85,10 @@ class TransformersEngine:
         return int(getattr(config, "max_position_embeddings", None) or 2**31)
 
     @torch.inference_mode()
-    def _complete(
+    def complete(
         self, prompts: list[tuple[int, ...]], *, seeds: list[int], sampling: Sampling
     ) -> list[Completion]:
-        """Completes the prompts of one batch, in their order."""
+        """Completes the prompts of one batch, given as tokens, in their order."""
         room = self._context_tokens()
         limits = [min(sampling.max_new_tokens, room - len(ids)) for ids in prompts]
         rows = Rows.start(self._model, prompts, seeds=seeds, limits=limits, sampling=sampling)
@@ -122,9 +122,9 @@ def load_engine(
         ModelError: model or adapter cannot be loaded.
     """
     quiet_transformers()
-    place = _find_device(device)
+    place = find_device(device)
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    loaded = _load_model(model, revision=revision, dtype=dtype)
+    loaded = load_model(model, revision=revision, dtype=dtype)
     if adapter:
         loaded = _attach(loaded, adapter)
     tokenizer = find_tokenizer(model, revision=revision, adapter=adapter)
@@ -132,7 +132,12 @@ def load_engine(
     return TransformersEngine(loaded.to(place).eval(), tokenizer, batch_size=batch_size)
 
 
-def _find_device(device: str) -> torch.device:
+def find_device(device: str) -> torch.device:
+    """The device of a name; ``auto`` is a GPU where there is one.
+
+    Raises:
+        EngineError: there is no such device.
+    """
     has_gpu = torch.cuda.is_available()
     try:
         place = torch.device(("cuda" if has_gpu else "cpu") if device == "auto" else device)
@@ -149,7 +154,12 @@ def _find_device(device: str) -> torch.device:
     return place
 
 
-def _load_model(model: str, *, revision: str | None, dtype: torch.dtype) -> Any:
+def load_model(model: str, *, revision: str | None, dtype: torch.dtype) -> Any:
+    """A causal language model of a folder or hub id, on the CPU.
+
+    Raises:
+        ModelError: none can be loaded.
+    """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 

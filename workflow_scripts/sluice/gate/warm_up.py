@@ -149,13 +149,9 @@ def _backward(
     lengths = [len(tokens.input_ids) for tokens in batch]
     total = 0.0
     for rows in split_by_tokens(lengths, tokens_per_batch=settings.tokens_per_batch):
-        input_BT, is_token_BT = pad_tokens([batch[row].input_ids for row in rows])
+        input_BT, _ = pad_tokens([batch[row].input_ids for row in rows])
         with torch.no_grad(), hidden_before_ffn(model) as hidden_LBTD:
-            model.model(
-                input_ids=input_BT.to(device),
-                attention_mask=is_token_BT.to(device),
-                use_cache=False,
-            )
+            model.model(input_ids=input_BT.to(device), use_cache=False)
         logits = [
             hidden_BTD.float() @ weight_D
             for hidden_BTD, weight_D in zip(hidden_LBTD, gates.weights_LD(), strict=True)

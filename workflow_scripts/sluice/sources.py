@@ -9,7 +9,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -49,11 +49,20 @@ def read_source(path: Path) -> Iterator[SourceRow]:
     Raises:
         DataError: nothing is there, or nothing that can be read.
     """
-    files = _files(Path(path))
-    for file in files:
+    for file in list_files(Path(path), kinds=_READERS):
         prefix = file.relative_to(path).as_posix() if Path(path).is_dir() else file.name
-        for row in _reader(file)(file):
+        for row in read_rows(file):
             yield SourceRow(f"{prefix} {row.where}", row.value, row.problem, row.raw)
+
+
+def read_rows(file: Path, *, columns: Collection[str] | None = None) -> Iterator[SourceRow]:
+    """Streams the rows of one file; of Parquet only these columns, where it has them.
+
+    Raises:
+        DataError: the file is of no known kind, or damaged.
+    """
+    reader = _reader(file)
+    yield from _read_parquet(file, columns) if reader is _read_parquet else reader(file)
 
 
 def read_hub(
@@ -80,7 +89,14 @@ def read_hub(
         yield SourceRow(f"row {number}", _plain(dict(row)))
 
 
-def _files(path: Path) -> list[Path]:
+def list_files(path: Path, *, kinds: Collection[str]) -> list[Path]:
+    """The file itself, or a folder's files of these kinds (``.jsonl``, ...) in order of name.
+
+    Hidden files are left out, files of other kinds too, with a warning.
+
+    Raises:
+        DataError: nothing is there, or no file of these kinds.
+    """
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -88,12 +104,12 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path} does not exist", hint=nearest(path.name, siblings[:200]))
     every = sorted(file for file in path.rglob("*") if file.is_file())
     visible = [file for file in every if not _is_hidden(file.relative_to(path))]
-    files = [file for file in visible if _kind(file) in _READERS]
-    skipped = [file.name for file in visible if _kind(file) not in _READERS]
+    files = [file for file in visible if file_kind(file) in kinds]
+    skipped = [file.name for file in visible if file_kind(file) not in kinds]
     if skipped:
         logger.warning("%s: %d files are no data: %s", path, len(skipped), ", ".join(skipped[:3]))
     if not files:
-        raise DataError(f"{path} holds no data file", expected=f"one of {', '.join(_READERS)}")
+        raise DataError(f"{path} holds no data file", expected=f"one of {', '.join(kinds)}")
     return files
 
 
@@ -101,13 +117,14 @@ def _is_hidden(file: Path) -> bool:
     return any(part.startswith(".") for part in file.parts)
 
 
-def _kind(file: Path) -> str:
+def file_kind(file: Path) -> str:
+    """The ending that says what a file holds, without .gz and .zst: ``.jsonl``."""
     name = file.name.lower().removesuffix(".gz").removesuffix(".zst")
     return Path(name).suffix
 
 
 def _reader(file: Path) -> Callable[[Path], Iterator[SourceRow]]:
-    kind = _kind(file)
+    kind = file_kind(file)
     if kind not in _READERS:
         raise DataError(
             f"{file} is of no known kind",
@@ -116,7 +133,8 @@ def _reader(file: Path) -> Callable[[Path], Iterator[SourceRow]]:
     return _READERS[kind]
 
 
-def _open(file: Path) -> IO[bytes]:
+def open_source(file: Path) -> IO[bytes]:
+    """Opens a file for reading, decompressed where its name ends in .gz or .zst."""
     if file.name.lower().endswith(".gz"):
         return io.BufferedReader(gzip.open(file, "rb"))
     if file.name.lower().endswith(".zst"):
@@ -127,17 +145,19 @@ def _open(file: Path) -> IO[bytes]:
     return open(file, "rb")
 
 
-def _damaged(file: Path, error: object) -> DataError:
+def damaged_file(file: Path, error: object) -> DataError:
+    """The error of a file that cannot be read to its end."""
     return DataError(
         f"{file} is damaged: {error}", hint="download or make it again; nothing was written"
     )
 
 
-_DAMAGE = (EOFError, OSError, zlib.error)
+DAMAGE = (EOFError, OSError, zlib.error)
+"""What reading a damaged file raises."""
 
 
 def _read_jsonl(file: Path) -> Iterator[SourceRow]:
-    with _open(file) as stream:
+    with open_source(file) as stream:
         number = 0
         while line := _read_line(stream, file):
             number += 1
@@ -156,8 +176,8 @@ def _read_jsonl(file: Path) -> Iterator[SourceRow]:
 def _read_line(stream: IO[bytes], file: Path) -> bytes:
     try:
         return stream.readline(MAX_LINE_BYTES + 1)
-    except _DAMAGE as error:
-        raise _damaged(file, error) from None
+    except DAMAGE as error:
+        raise damaged_file(file, error) from None
 
 
 def _parsed(line: bytes, where: str) -> SourceRow:
@@ -171,11 +191,11 @@ def _parsed(line: bytes, where: str) -> SourceRow:
 
 def _read_json(file: Path) -> Iterator[SourceRow]:
     """A JSON array, one object, or (as many files named .json are) JSON Lines."""
-    with _open(file) as stream:
+    with open_source(file) as stream:
         try:
             data = stream.read(MAX_JSON_BYTES + 1)
-        except _DAMAGE as error:
-            raise _damaged(file, error) from None
+        except DAMAGE as error:
+            raise damaged_file(file, error) from None
     if len(data) > MAX_JSON_BYTES:
         raise DataError(f"{file} is larger than 2 GiB", hint="split it into JSON Lines (.jsonl)")
     try:
@@ -197,7 +217,7 @@ def _reason(error: Exception) -> str:
 def _read_csv(file: Path) -> Iterator[SourceRow]:
     csv.field_size_limit(MAX_LINE_BYTES)
     with (
-        _open(file) as stream,
+        open_source(file) as stream,
         io.TextIOWrapper(
             stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as text,
@@ -213,26 +233,28 @@ def _read_csv(file: Path) -> Iterator[SourceRow]:
                 else:
                     yield SourceRow(where, row)
         except csv.Error as error:
-            raise _damaged(file, f"after line {rows.line_num}: {error}") from None
-        except _DAMAGE as error:
-            raise _damaged(file, error) from None
+            raise damaged_file(file, f"after line {rows.line_num}: {error}") from None
+        except DAMAGE as error:
+            raise damaged_file(file, error) from None
 
 
-def _read_parquet(file: Path) -> Iterator[SourceRow]:
+def _read_parquet(file: Path, columns: Collection[str] | None = None) -> Iterator[SourceRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     is_compressed = file.suffix.lower() in (".gz", ".zst")
     try:
-        source = io.BytesIO(_open(file).read()) if is_compressed else str(file)
+        source = io.BytesIO(open_source(file).read()) if is_compressed else str(file)
         number = 0
-        for batch in pq.ParquetFile(source).iter_batches(batch_size=1000):
+        parquet = pq.ParquetFile(source)
+        kept = None if columns is None else sorted({*columns} & {*parquet.schema_arrow.names})
+        for batch in parquet.iter_batches(batch_size=1000, columns=kept):
             for row in _batch_rows(batch):
                 number += 1
                 problem = "bad_utf8" if row is None else None
                 yield SourceRow(f"row {number}", _plain(row), problem)
-    except (pa.ArrowException, *_DAMAGE) as error:
-        raise _damaged(file, error) from None
+    except (pa.ArrowException, *DAMAGE) as error:
+        raise damaged_file(file, error) from None
 
 
 def _batch_rows(batch: Any) -> Iterator[dict[str, Any] | None]:

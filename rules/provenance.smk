@@ -1,0 +1,43 @@
+"""Where the final artifacts come from.
+
+REQUIRED INPUTS: what `rule all` asks for, and config.yaml with every --configfile.
+OUTPUTS: results/provenance.json; `workflow_scripts/verify_provenance.py` checks it later.
+"""
+
+
+def final_artifacts():
+    """What the configuration asks for in the end."""
+    return [
+        "results/selected_data.jsonl",
+        *expand("results/random/{dataset}.jsonl", dataset=DATASETS),
+        gate_file("comparison.json"),
+        *comparison_summaries(),
+        *expand("results/tokenizer/{name}/evaluation.csv", name=BUILT_MODELS),
+        *expand("results/base/{name}/loss.json", name=BUILT_MODELS),
+    ]
+
+
+rule write_provenance:
+    """Write every file on the way to the final artifacts, with hash, command, code and time."""
+    input:
+        targets=final_artifacts(),
+        config=[str(file) for file in workflow.configfiles],
+    output:
+        "results/provenance.json",
+    log:
+        "logs/write_provenance.log",
+    benchmark:
+        "results/benchmarks/write_provenance.tsv"
+    retries: 0
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=20,
+    params:
+        flags=flags("write_provenance"),
+        code=code("write_provenance"),
+    shell:
+        "python workflow_scripts/write_provenance.py {params.flags} --targets {input.targets:q}"
+        " --config-files {input.config:q} --output {output:q} > {log:q} 2>&1"

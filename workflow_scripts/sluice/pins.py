@@ -1,0 +1,41 @@
+"""Exact versions of packages, from requirements files and conda environments."""
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+from sluice.errors import DataError
+
+_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;#]+)")
+
+
+def read_pins(path: Path) -> dict[str, str]:
+    """Package -> exact version, of a requirements file and of the files that it includes by ``-r``.
+
+    Raises:
+        DataError: the file is missing, or a line pins nothing.
+    """
+    pins: dict[str, str] = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    for number, line in enumerate(lines, 1):
+        text = line.split(" #")[0].strip()
+        if not text or text.startswith("#"):
+            continue
+        if text.startswith("-r "):
+            pins.update(read_pins(path.parent / text[3:].strip()))
+        elif pin := _PIN.match(text):
+            pins[pin[1]] = pin[2]
+        else:
+            raise DataError(f"{path} line {number} pins no version: {text}", expected="name==1.2.3")
+    return pins
+
+
+def installed_version(package: str) -> str | None:
+    """The version that this Python has of a package; None where it has none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

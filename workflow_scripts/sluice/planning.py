@@ -1,0 +1,26 @@
+"""Asking Snakemake about a run without running anything."""
+
+import subprocess
+import sys
+
+from sluice.errors import SluiceError
+
+
+def ask_snakemake(*words: str, what: str) -> str:
+    """What ``snakemake`` with these words prints, plan and log alike.
+
+    It is this Python's own Snakemake, whether or not the environment is activated.
+
+    Args:
+        words: of the command line.
+        what: what was asked for, as in "snakemake cannot <what>".
+    Raises:
+        SluiceError: it fails; its own message is the hint.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *words], text=True, capture_output=True
+    )
+    if done.returncode:
+        told = (done.stderr or done.stdout).strip()[-2000:]
+        raise SluiceError(f"snakemake cannot {what}", hint=told)
+    return f"{done.stdout}\n{done.stderr}"
