@@ -33,11 +33,13 @@ rule fine_tune:
     params:
         flags=adapter_flags,
         source=adapter_base_flags,
+        folder="results/adapters/{adapter}",
+        state="results/.state/fine_tune/{adapter}",
         code=code("fine_tune"),
     shell:
         "python workflow_scripts/fine_tune.py {params.flags} {params.source}"
-        " --samples {input.samples:q} --output results/adapters/{wildcards.adapter:q}"
-        " --state-dir results/.state/fine_tune/{wildcards.adapter:q} > {log:q} 2>&1"
+        " --samples {input.samples:q} --output {params.folder:q} --state-dir {params.state:q}"
+        " > {log:q} 2>&1"
 
 
 rule merge_adapter:

@@ -29,7 +29,7 @@ class Arguments(DropOverlap):
 def main(arguments: Arguments) -> None:
     """Reads the questions, cleans, logs the ledger."""
     from sluice.data.cleaning import drop_overlap
-    from sluice.data.evaluation_texts import read_questions
+    from sluice.similarity.evaluation_texts import read_questions
 
     questions = read_questions([Path(name) for name in arguments.evaluation_texts])
     ledger = Ledger(

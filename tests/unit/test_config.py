@@ -150,6 +150,31 @@ def test_datasets_of_a_later_file_bring_no_evaluation_sets_along(tmp_path):
     assert config.data.evaluation_texts == ("mine_heldout.jsonl",)
 
 
+def test_steps_that_suit_the_built_in_model_are_not_inherited_by_ones_own(tmp_path):
+    first = {**MINIMAL, "flywheel": {"temperature": 0.7, "adapter": {"max_steps": 60, "r": 16}}}
+    second = {"datasets": {"mine": {"path": "m.jsonl"}}}
+    second["flywheel"] = {"max_new_tokens": 99, "adapter": {"r": 16, "num_epochs": 2}}
+    config = _load([first, second], folder=tmp_path)
+    adapter = config.flywheel.adapter
+    assert (config.flywheel.max_new_tokens, config.flywheel.temperature) == (99, 0.0)
+    assert (adapter.r, adapter.num_epochs, adapter.max_steps) == (16, 2, None)
+    assert (adapter.method, adapter.learn_from) == ("qlora", "last")
+
+
+def test_an_evaluator_of_the_models_family_is_refused_unless_allowed(tmp_path):
+    mine = {
+        "datasets": {"d": {"path": "d.jsonl"}},
+        "models": {"base": {"build": "base"}, "qwen": {"path": "Qwen/Qwen2.5-3B-Instruct"}},
+        "llm": {"evaluator": {"base_url": "https://x.example/v1", "model": "qwen-max"}},
+        "flywheel": {"model": "qwen"},
+    }
+    with pytest.raises(ConfigError, match="both of the family qwen") as caught:
+        _load([mine], folder=tmp_path)
+    assert "allow_same_family: true" in caught.value.hint
+    mine["flywheel"] = {"model": "qwen", "allow_same_family": True}
+    assert _load([mine], folder=tmp_path).flywheel.allow_same_family
+
+
 def test_configuration_is_frozen():
     config = load_config(MINIMAL)
     with pytest.raises(ValueError, match="frozen"):

@@ -100,5 +100,5 @@ def test_real_script_is_found_by_name_and_hashes_its_stage_only():
 
     closure = import_closure(ROOT / "workflow_scripts" / "split_dataset.py")
     assert "sluice.data.split" in closure
-    assert "sluice.data.overlap" not in closure
+    assert "sluice.similarity.overlap" not in closure
     assert code_hash("split_dataset") == code_hash(ROOT / "workflow_scripts" / "split_dataset.py")

@@ -11,9 +11,11 @@ import yaml
 from pydantic import Field, ValidationError
 
 from sluice.errors import ConfigError
+from sluice.model_families import shared_families
 from sluice.settings.base import Seeded, Settings, narrow, to_flags
 from sluice.settings.base_loss import BaseLossSettings, EvaluateBaseLoss
 from sluice.settings.base_model import BaseSettings, TokenizeCorpus, TrainBaseModel
+from sluice.settings.calibration import CalibrateJudge
 from sluice.settings.data import (
     ConvertDataset,
     Dataset,
@@ -30,6 +32,14 @@ from sluice.settings.evaluation import (
     Suite,
     suite_problems,
 )
+from sluice.settings.flywheel import (
+    BootstrapModel,
+    FlywheelSettings,
+    JudgeResponses,
+    MakeDemoTopics,
+    SimulateDialogues,
+)
+from sluice.settings.flywheel_turn import PrepareSftData, SummarizeTurn
 from sluice.settings.gate import (
     CollectRouterData,
     CompareCheckpoint,
@@ -37,6 +47,7 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
+from sluice.settings.llm import LlmSettings, find_keys, refuse_key
 from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import EvaluateTokenizer, TokenizerSettings, TrainTokenizer
@@ -105,6 +116,10 @@ class Config(Settings):
     """Rejection sampling: a model's own completions of verifiable prompts."""
     training: TrainingSettings = TrainingSettings()
     """What holds for every adapter."""
+    llm: LlmSettings = LlmSettings()
+    """The servers that play the user and judge, in the flywheel."""
+    flywheel: FlywheelSettings = FlywheelSettings()
+    """The flywheel: serve, simulate, judge, keep, train, compare."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name, or in
@@ -130,6 +145,13 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "merge_adapter": MergeAdapter,
     "compare_models": CompareModels,
     "evaluate_lawshift": EvaluateLawshift,
+    "make_demo_topics": MakeDemoTopics,
+    "bootstrap_model": BootstrapModel,
+    "simulate_dialogues": SimulateDialogues,
+    "judge_responses": JudgeResponses,
+    "prepare_sft_data": PrepareSftData,
+    "summarize_turn": SummarizeTurn,
+    "calibrate_judge": CalibrateJudge,
     "write_provenance": Seeded,
 }
 # Rules whose settings all stand in one section, where their names need not differ from other
@@ -160,9 +182,11 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
             as numbers where a number is meant.
         files: where they came from, later ones winning, so that an error can name the file.
     Raises:
-        ConfigError: an unknown key, a wrong type, a value out of range, or a name that no section
-            defines.
+        ConfigError: an unknown key, a wrong type, a value out of range, a name that no section
+            defines, or an API key among the values.
     """
+    for path in find_keys(values):
+        raise refuse_key(path, where=_place_of(path, {}, files))
     try:
         config = Config.model_validate(_with_own_data_only(values, files))
     except ValidationError as error:
@@ -265,6 +289,13 @@ def adapter_settings(name: str, config: Config) -> FineTune:
     return FineTune(**narrow(adapter, FineTuneSettings).model_dump(), seed=seed)
 
 
+def turn_adapter_settings(config: Config) -> FineTune:
+    """How each turn of the flywheel is fine-tuned; the seed is the configuration's by default."""
+    adapter = config.flywheel.adapter
+    seed = config.seed if adapter.seed is None else adapter.seed
+    return FineTune(**narrow(adapter, FineTuneSettings).model_dump(), seed=seed)
+
+
 def _find_value(config: Config, name: str, section: str | None) -> Any:
     if name == "seed":
         return config.seed
@@ -281,7 +312,8 @@ def _with_own_data_only(values: Mapping[str, Any], files: Sequence[Path]) -> dic
     """Undoes Snakemake's merge for what says which data: the last file that names datasets counts.
 
     Of ``datasets`` and of the sections that build on them only its own entries stay, and of
-    ``data.evaluation_texts`` only its own or the command line's.
+    ``data.evaluation_texts`` and ``flywheel`` only its own or the command line's: steps and rates
+    that suit the built-in model suit no other.
     """
     naming = [_read_yaml(file) for file in files]
     naming = [content for content in naming if content.get("datasets")]
@@ -299,7 +331,23 @@ def _with_own_data_only(values: Mapping[str, Any], files: Sequence[Path]) -> dic
     inherited = [_look_up(content, ("data", "evaluation_texts")) for content in earlier]
     if (True, data.get("evaluation_texts")) in inherited:
         del data["evaluation_texts"]
-    return {**own, "data": data}
+    wheel = dict(values.get("flywheel") or {})
+    for content in earlier:
+        wheel = _without(wheel, content.get("flywheel") or {}, kept=last.get("flywheel") or {})
+    return {**own, "data": data, "flywheel": wheel}
+
+
+def _without(
+    values: Mapping[str, Any], inherited: Mapping[str, Any], *, kept: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Values less those that are as inherited, at any depth, unless ``kept`` gives them too."""
+    left: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and isinstance(inherited.get(name), Mapping):
+            left[name] = _without(value, inherited[name], kept=kept.get(name) or {})
+        elif name in kept or inherited.get(name) != value:
+            left[name] = value
+    return left
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -332,9 +380,12 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
     _check_suites(config, files)
     for name, task in config.tasks.items():
         _check_model(task.model, ("tasks", name, "model"), config=config, files=files)
-    is_given = "model" in config.gate.model_fields_set
-    path = ("gate", "model")
-    _check_model(config.gate.model, path, config=config, files=files, is_given=is_given)
+    for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
+        is_given = "model" in holder.model_fields_set
+        _check_model(
+            holder.model, (section, "model"), config=config, files=files, is_given=is_given
+        )
+    _check_judges(config, files)
 
 
 def _check_model(
@@ -369,6 +420,29 @@ def _check_adapters(config: Config, files: Sequence[Path]) -> None:
                 where=_place_of(("adapters", name, "samples"), [], files),
                 expected="at least one JSONL file",
             )
+
+
+def _check_judges(config: Config, files: Sequence[Path]) -> None:
+    """Who chooses what is learnt must not also say whether it helped, unless that is wanted."""
+    judge, evaluator = config.llm.judge, config.llm.evaluator
+    is_same = (judge.base_url, judge.model) == (evaluator.base_url, evaluator.model)
+    if is_same and not config.flywheel.allow_same_judge:
+        raise ConfigError(
+            f"'llm.judge' and 'llm.evaluator' are the same model, '{judge.model}'",
+            where=_place_of(("llm",), {}, files),
+            expected="two models: one that learns to please its judge would seem to have improved",
+            hint="name another evaluator, or say flywheel: {allow_same_judge: true}",
+        )
+    name = config.flywheel.model
+    shared = shared_families(evaluator.model, config.models[name].path or "")
+    if shared and not config.flywheel.allow_same_family:
+        raise ConfigError(
+            f"'llm.evaluator' ({evaluator.model}) and the model '{name}' "
+            f"({config.models[name].path}) are both of the family {', '.join(shared)}",
+            where=_place_of(("llm",), {}, files),
+            expected="an evaluator of another family: judges prefer the answers of their own",
+            hint="name another evaluator, or say flywheel: {allow_same_family: true}",
+        )
 
 
 def _check_suites(config: Config, files: Sequence[Path]) -> None:

@@ -69,6 +69,10 @@ class TrainingError(SluiceError):
     """There is nothing to learn from, or the machine cannot train as asked."""
 
 
+class FlywheelError(SluiceError):
+    """A turn of the flywheel must not go on."""
+
+
 def shorten_ids(ids: list[str], *, limit: int = 3) -> str:
     """The first few ids for an error message: ``a12, b07, c33 and 34 more``."""
     shown = ", ".join(ids[:limit])

@@ -7,10 +7,10 @@ from itertools import permutations
 import pyarrow.parquet as pq
 
 from sluice.data.cleaning import drop_overlap
-from sluice.data.evaluation_texts import read_questions
 from sluice.ledger import Ledger
 from sluice.records import Sample, write_samples
 from sluice.settings.data import DropOverlap
+from sluice.similarity.evaluation_texts import read_questions
 
 
 def make_sample(number, prompt, response, *, dataset="t", group=None):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from samples_for_tests import arithmetic, clean, ids, make_sample, word_lists
 
-from sluice.data.cleaning import id_key
 from sluice.data.clusters import _join
 from sluice.errors import DataError
+from sluice.similarity.survey import id_key
 
 RIVER = (
     "Rivers carry sand and clay to the sea, and where the water slows down they drop their load. "

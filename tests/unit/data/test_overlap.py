@@ -6,9 +6,9 @@ import random
 import pytest
 from samples_for_tests import arithmetic, clean, ids, make_sample, word_lists
 
-from sluice.data.evaluation_texts import read_questions
 from sluice.errors import DataError
 from sluice.records import write_samples
+from sluice.similarity.evaluation_texts import read_questions
 
 FILLER = [
     sample.model_copy(update={"id": f"f{sample.id}"}) for sample in word_lists(60) + arithmetic(60)

@@ -38,6 +38,25 @@ def test_every_turn_of_a_dialogue_is_trained_on(tmp_path):
     assert trained_text(sample) == "1<|im_end|>2<|im_end|>"
 
 
+def test_learning_from_the_last_response_leaves_earlier_ones_as_context(tmp_path):
+    turns = [("user", "One?"), ("assistant", "1"), ("user", "Two?"), ("assistant", "2")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    (sample,) = _load(
+        tmp_path, [Sample(messages=messages, dataset="t", id="t_0")], learn_from="last"
+    )[0]
+    assert trained_text(sample) == "2<|im_end|>"
+    assert "1<|im_end|>" in byte_tokenizer().decode(sample.input_ids)
+
+
+def test_a_cut_before_the_last_response_leaves_nothing_to_learn(tmp_path):
+    turns = [("user", "One?"), ("assistant", "1"), ("user", "Two?"), ("assistant", "2")]
+    messages = [{"role": role, "content": content} for role, content in turns]
+    whole = Sample(messages=messages, dataset="t", id="t_0")
+    first = Sample(messages=messages[:2], dataset="t", id="t_1")
+    kept, *_ = _load(tmp_path, [whole, first], learn_from="last", max_length=30)
+    assert [sample.id for sample in kept] == ["t_1"]
+
+
 def test_thinking_is_trained_on_where_the_template_shows_it(tmp_path):
     tokenizer = byte_tokenizer(THINKING)
     text = show_mask(

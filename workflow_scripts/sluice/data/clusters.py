@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from sluice.data.duplicates import Comparison, Sketches
-from sluice.data.minhash import band_keys, shared_buckets
-from sluice.data.text_forms import Ints
+from sluice.similarity.duplicates import Comparison, Sketches
+from sluice.similarity.minhash import band_keys, shared_buckets
+from sluice.similarity.text_forms import Ints
 
 # A cluster may hold this share of all samples, and so many at least.
 _MAX_CLUSTER_SHARE = 0.01

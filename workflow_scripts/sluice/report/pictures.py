@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from sluice.auroc import auroc
 from sluice.errors import DataError
 from sluice.figures import COLOURS
-from sluice.report.auroc import auroc
 from sluice.report.score_evaluation import badness, score_names
 from sluice.tables import read_parquet
 

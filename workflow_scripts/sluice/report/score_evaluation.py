@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from sluice.auroc import auroc
 from sluice.errors import DataError
 from sluice.intervals import Floats, share
-from sluice.report.auroc import auroc
 from sluice.tables import read_parquet
 
 ALL_FLAWS = "all"

@@ -72,8 +72,8 @@ class Dataset(DatasetSource):
     flawed. No step but the evaluation of scores reads it."""
 
 
-class DropOverlap(Settings):
-    """Exact and near duplicates out, text of the evaluation sets out."""
+class Similarity(Settings):
+    """When two texts are the same, or share too much."""
 
     near_duplicate_threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
     """Jaccard similarity of character n-grams from which two samples are near duplicates."""
@@ -81,14 +81,19 @@ class DropOverlap(Settings):
     """Characters in an n-gram for near duplicates."""
     num_permutations: Annotated[int, Field(ge=16)] = 128
     """MinHash permutations; more are more exact and slower."""
-    cluster_threshold: Annotated[float, Field(gt=0, le=1)] = 0.6
-    """Jaccard similarity of prompts from which two samples are split to the same side."""
     boilerplate_share: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Runs of eight characters in more than this share of the samples (and in more than ten) are
     templates or set phrases: agreement in them alone is no overlap."""
     overlap_ngram: Annotated[int, Field(ge=5)] = 30
     """A sample that shares so many letters and digits in a row with an evaluation question is
     dropped; a Chinese, Japanese or Korean character counts as three."""
+
+
+class DropOverlap(Similarity):
+    """Exact and near duplicates out, text of the evaluation sets out."""
+
+    cluster_threshold: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Jaccard similarity of prompts from which two samples are split to the same side."""
     evaluation_texts: tuple[str, ...] = ()
     """JSONL or text files of evaluation sets; samples that share text with them are dropped."""
 

@@ -37,6 +37,9 @@ class TrainingData(Settings):
     """Most tokens of a sample."""
     on_too_long: Literal["cut", "reject"] = "cut"
     """What happens to a longer sample: its end is cut off, or the ledger names it rejected."""
+    learn_from: Literal["all", "last"] = "all"
+    """all: every response of a dialogue. last: its last response alone; what stands before it is
+    context."""
     use_weights: bool = True
     """Whether samples count by their `weight`; where off, all count the same."""
     focus: tuple[str, ...] = ()

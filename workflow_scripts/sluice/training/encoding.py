@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sluice.chat import encode_samples
+from sluice.chat import EncodedSample, encode_samples
 from sluice.errors import DataError, TrainingError, shorten_ids
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
@@ -68,6 +68,8 @@ def encode_for_training(
 ) -> Iterator[tuple[Sample, TrainingSample, bool]]:
     """Yields (sample, its tokens, whether it was cut)."""
     encoded = encode_samples(tokenizer, samples)
+    if settings.learn_from == "last":
+        encoded = [only_last_response(each) for each in encoded]
     weights = weigh_tokens(tokenizer, samples, encoded, settings=settings)
     limit = settings.max_length
     for sample, tokens, token_weights in zip(samples, encoded, weights, strict=True):
@@ -81,6 +83,19 @@ def encode_for_training(
             prompt=prompt_key(sample),
         )
         yield sample, training_sample, len(tokens.input_ids) > limit
+
+
+def only_last_response(encoded: EncodedSample) -> EncodedSample:
+    """The same tokens, with the last run of response tokens alone marked as response.
+
+    The chat template opens each turn, so that two responses never touch.
+    """
+    end = next((t for t in reversed(range(len(encoded.is_response))) if encoded.is_response[t]), -1)
+    start = end
+    while start > 0 and encoded.is_response[start - 1]:
+        start -= 1
+    is_last = [start <= t <= end for t in range(len(encoded.is_response))]
+    return EncodedSample(encoded.input_ids, is_last if end >= 0 else encoded.is_response)
 
 
 def prompt_key(sample: Sample) -> str:

@@ -6,8 +6,8 @@ are filled with what stands in other samples too ("Zemland", then "Druland").
 
 from difflib import SequenceMatcher
 
-from sluice.data.boilerplate import Boilerplate
-from sluice.data.text_forms import encode
+from sluice.similarity.boilerplate import Boilerplate
+from sluice.similarity.text_forms import encode
 
 # The longest change that is still an edit, in characters, and all changes together as a share.
 _MAX_CHANGE = 3

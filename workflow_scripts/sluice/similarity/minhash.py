@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.data.text_forms import Bools, Codes, Ints, UInts, encode, grams, mix
+from sluice.similarity.text_forms import Bools, Codes, Ints, UInts, encode, grams, mix
 
 # A pair exactly at the threshold is proposed with at least this probability.
 _MIN_RECALL = 0.999

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.data.minhash import Bags, gram_bags, jaccard, min_hashes, rows_per_band
-from sluice.data.text_forms import (
+from sluice.similarity.minhash import Bags, gram_bags, jaccard, min_hashes, rows_per_band
+from sluice.similarity.text_forms import (
     character_places,
     compact,
     encode,

@@ -14,9 +14,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from sluice.data.boilerplate import Boilerplate
-from sluice.data.edits import is_light_edit
-from sluice.data.minhash import (
+from sluice.records import Sample
+from sluice.seeds import derive_seed
+from sluice.similarity.boilerplate import Boilerplate
+from sluice.similarity.edits import is_light_edit
+from sluice.similarity.minhash import (
     Bags,
     MinHashes,
     bags_of,
@@ -27,9 +29,7 @@ from sluice.data.minhash import (
     pad,
     shared_buckets,
 )
-from sluice.data.text_forms import Ints, UInts, compact, encode, facts, normalise, numbers
-from sluice.records import Sample
-from sluice.seeds import derive_seed
+from sluice.similarity.text_forms import Ints, UInts, compact, encode, facts, normalise, numbers
 
 # Without boilerplate, so much similarity must remain.
 MIN_OWN_SIMILARITY = 0.5

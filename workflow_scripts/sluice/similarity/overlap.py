@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sluice.data.boilerplate import Boilerplate
-from sluice.data.duplicates import (
+from sluice.similarity.boilerplate import Boilerplate
+from sluice.similarity.duplicates import (
     MIN_EDITED_SIMILARITY,
     Comparison,
     Sketches,
     Texts,
     sketch,
 )
-from sluice.data.evaluation_texts import Question
-from sluice.data.minhash import band_keys
-from sluice.data.text_forms import (
+from sluice.similarity.evaluation_texts import Question
+from sluice.similarity.minhash import band_keys
+from sluice.similarity.text_forms import (
     Bools,
     Codes,
     Ints,

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from sluice.auroc import auroc
 from sluice.errors import DataError
-from sluice.report.auroc import auroc
 
 small_scores = st.lists(st.integers(-5, 5).map(float), min_size=2, max_size=12)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from sluice.data.text_forms import compact, facts, normalise
 from sluice.errors import DataError
 from sluice.records import iterate_lines
+from sluice.similarity.text_forms import compact, facts, normalise
 
 # Fields that hold what is asked. An object without any of them counts with all its text.
 _QUESTION_FIELDS = (

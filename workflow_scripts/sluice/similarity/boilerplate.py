@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sluice.data.text_forms import Bools, Codes, Ints, UInts, encode, grams
+from sluice.similarity.text_forms import Bools, Codes, Ints, UInts, encode, grams
 
 _RUN_LENGTH = 8
 # Counts are kept by a hash of so many bits; a collision can only make a run look more common.

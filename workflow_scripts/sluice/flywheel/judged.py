@@ -1,0 +1,205 @@
+"""Dialogues with their verdicts, as one list of judged exchanges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sluice.errors import DataError, shorten_ids
+from sluice.files import read_json
+from sluice.settings.flywheel_turn import KeepRule
+
+NO_GROUP = "(none)"
+SCORED = "scored"
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+T = TypeVar("T", bound=_Read)
+
+
+class Exchange(_Read):
+    """What a user said, and the model's answer."""
+
+    user: str
+    assistant: str
+    reference: str | None = None
+
+
+class Dialogue(_Read):
+    """One dialogue of simulation_data.json."""
+
+    id: str
+    topic: str
+    topic_id: str | int
+    status: str
+    exchanges: tuple[Exchange, ...]
+    category: str | None = None
+    language: str | None = None
+
+    @property
+    def group(self) -> str:
+        """What the dialogue counts under: its category and language, where they are known."""
+        return ", ".join(filter(None, (self.category, self.language))) or NO_GROUP
+
+
+class Simulation(_Read):
+    """simulation_data.json, as far as a turn reads it."""
+
+    model: str
+    dialogues: tuple[Dialogue, ...]
+    system_prompt: str | None = None
+    settings: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    spending: dict[str, Any] = {}
+
+    @property
+    def keeps_thoughts(self) -> bool:
+        """Whether the model saw the reasoning of its own earlier answers."""
+        return bool(self.settings.get("keep_thoughts"))
+
+
+class Verdict(_Read):
+    """One verdict of evaluation_results.json; scores are there only where it is ``scored``."""
+
+    dialogue_id: str
+    exchange: int
+    status: str
+    scores: dict[str, float] | None = None
+    mean: float | None = None
+    reason: str | None = None
+
+
+class Evaluation(_Read):
+    """evaluation_results.json, as far as a turn reads it."""
+
+    judge_model: str
+    dimensions: tuple[str, ...]
+    scale: tuple[float, float]
+    verdicts: tuple[Verdict, ...]
+    counts: dict[str, Any] = {}
+    spending: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class JudgedExchange:
+    """An exchange with its verdict and all that was said before it."""
+
+    dialogue: Dialogue
+    index: int
+    verdict: Verdict
+
+    @property
+    def exchange(self) -> Exchange:
+        """What was said."""
+        return self.dialogue.exchanges[self.index]
+
+    @property
+    def history(self) -> tuple[Exchange, ...]:
+        """The exchanges before it."""
+        return self.dialogue.exchanges[: self.index]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the judge gave a usable verdict."""
+        return self.verdict.status == SCORED
+
+
+def read_simulation(path: Path) -> Simulation:
+    """Reads simulation_data.json.
+
+    Raises:
+        DataError: the file is missing, or not of that form.
+    """
+    return _parse(Simulation, path, made_by="simulate_dialogues")
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Reads evaluation_results.json.
+
+    Raises:
+        DataError: the file is missing, or not of that form.
+    """
+    return _parse(Evaluation, path, made_by="judge_responses")
+
+
+def _parse(model: type[T], path: Path, *, made_by: str) -> T:
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(
+            f"{path} is not a file of {made_by}: {place}: {first['msg']}",
+            hint=f"make it again with workflow_scripts/{made_by}.py",
+        ) from None
+
+
+def join_verdicts(simulation: Simulation, evaluation: Evaluation) -> list[JudgedExchange]:
+    """Every exchange with its verdict, in the order of the dialogues.
+
+    Raises:
+        DataError: an exchange has no verdict or several, or a verdict has no exchange.
+    """
+    verdicts = {(each.dialogue_id, each.exchange): each for each in evaluation.verdicts}
+    judged = [
+        JudgedExchange(dialogue, index, verdict)
+        for dialogue in simulation.dialogues
+        for index in range(len(dialogue.exchanges))
+        if (verdict := verdicts.get((dialogue.id, index)))
+    ]
+    num_exchanges = sum(len(dialogue.exchanges) for dialogue in simulation.dialogues)
+    if not len(judged) == num_exchanges == len(evaluation.verdicts):
+        found = {(each.dialogue.id, each.index) for each in judged}
+        strays = [f"{name}:{index}" for name, index in verdicts if (name, index) not in found]
+        raise DataError(
+            f"{num_exchanges:,} exchanges and {len(evaluation.verdicts):,} verdicts fit together "
+            f"in {len(judged):,} cases"
+            + (f"; verdicts of nothing: {shorten_ids(strays)}" if strays else ""),
+            expected="one verdict for each exchange",
+            hint="the verdicts are of other dialogues: judge these again",
+        )
+    _check_scores(judged, evaluation.dimensions)
+    return judged
+
+
+def _check_scores(judged: Sequence[JudgedExchange], dimensions: Sequence[str]) -> None:
+    odd = [
+        f"{each.dialogue.id}:{each.index}"
+        for each in judged
+        if each.is_scored and set(each.verdict.scores or ()) != set(dimensions)
+    ]
+    if odd:
+        raise DataError(
+            f"{len(odd):,} scored verdicts lack a dimension ({shorten_ids(odd)})",
+            expected=f"a score for each of {', '.join(dimensions)}",
+        )
+
+
+def mean_score(scores: Mapping[str, float]) -> float:
+    """The mean over the dimensions."""
+    return sum(scores.values()) / len(scores)
+
+
+def is_good(scores: Mapping[str, float], rule: KeepRule) -> bool:
+    """Whether scores meet the rule: all dimensions, or their mean."""
+    lowest = min(scores.values()) if rule.keep_by == "all" else mean_score(scores)
+    return lowest >= rule.min_score
+
+
+def check_rule(rule: KeepRule, evaluation: Evaluation) -> None:
+    """Refuses a least score that is not on the judge's scale.
+
+    Raises:
+        DataError: it lies outside, so that all exchanges or none would be good.
+    """
+    low, high = evaluation.scale
+    if not low <= rule.min_score <= high:
+        raise DataError(
+            f"min_score is {rule.min_score:g}, but the judge's scale goes from {low:g} to {high:g}",
+            hint="set flywheel.min_score on that scale",
+        )

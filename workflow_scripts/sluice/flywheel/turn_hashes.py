@@ -1,0 +1,32 @@
+"""Hashes of a turn's files that are the same for the same run, however fast it was."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from sluice.files import hash_file, read_json
+
+MEASURED = frozenset({"latency_s", "first_token_s", "wall_s"})
+"""Keys of measured times, which differ from run to run."""
+
+
+def without_times(value: Any) -> Any:
+    """A JSON value without the keys of `MEASURED`, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_times(each) for key, each in value.items() if key not in MEASURED}
+    if isinstance(value, list):
+        return [without_times(each) for each in value]
+    return value
+
+
+def hash_artifact(path: Path) -> str:
+    """SHA-256 of a file as hex; of JSON without its measured times, keys sorted.
+
+    Raises:
+        DataError: the file is missing, or is not JSON though its name says so.
+    """
+    if path.suffix != ".json":
+        return hash_file(path)
+    text = json.dumps(without_times(read_json(path)), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Texts that repeat one another: exact and near duplicates, and text of evaluation sets."""
