@@ -30,6 +30,7 @@ include: "rules/common_evaluation.smk"
 include: "rules/evaluate.smk"
 include: "rules/lawshift.smk"
 include: "rules/pictures.smk"
+include: "rules/common_report.smk"
 include: "rules/report.smk"
 include: "rules/provenance.smk"
 
@@ -41,3 +42,4 @@ rule all:
         final_artifacts(),
         "results/report/summary.txt",
         "results/provenance.json",
+        "results/report/report.html",

@@ -57,7 +57,11 @@ rule grade_answers:
         samples=suite_samples,
     output:
         graded="results/evaluation/{subject}/{suite}.jsonl",
-        table=report("results/evaluation/{subject}/{suite}.csv", category="Evaluation"),
+        table=report(
+            "results/evaluation/{subject}/{suite}.csv",
+            caption="../resources/report/captions/accuracy.rst",
+            category="Evaluation",
+        ),
         results="results/evaluation/{subject}/{suite}.evaluation_results.json",
     log:
         "logs/grade_answers/{subject}.{suite}.log",
@@ -86,7 +90,9 @@ rule plot_subtype_accuracy:
         table="results/evaluation/{subject}/{suite}.csv",
     output:
         picture=report(
-            "results/evaluation/{subject}/{suite}.subtype_accuracy.png", category="Evaluation"
+            "results/evaluation/{subject}/{suite}.subtype_accuracy.png",
+            caption="../resources/report/captions/accuracy.rst",
+            category="Evaluation",
         ),
     log:
         "logs/plot_subtype_accuracy/{subject}.{suite}.log",
@@ -113,14 +119,23 @@ rule compare_models:
         first=graded_files("a"),
         second=graded_files("b"),
     output:
-        summary=report("results/comparison/{a}_vs_{b}/summary.md", category="Comparison"),
+        summary=report(
+            "results/comparison/{a}_vs_{b}/summary.md",
+            caption="../resources/report/captions/comparison.rst",
+            category="Comparison",
+        ),
         comparison="results/comparison/{a}_vs_{b}/comparison.json",
-        table=report("results/comparison/{a}_vs_{b}/comparison.csv", category="Comparison"),
+        table=report(
+            "results/comparison/{a}_vs_{b}/comparison.csv",
+            caption="../resources/report/captions/comparison.rst",
+            category="Comparison",
+        ),
         pictures=report(
             expand(
                 "results/comparison/{{a}}_vs_{{b}}/{picture}_comparison.png",
                 picture=["model", "overall_accuracy", "type_accuracy"],
             ),
+            caption="../resources/report/captions/comparison.rst",
             category="Comparison",
         ),
     log:

@@ -73,7 +73,11 @@ rule plot_loss_curve:
     input:
         metrics="results/adapters/{adapter}/metrics.json",
     output:
-        picture=report("results/adapters/{adapter}/loss_curve.png", category="Training"),
+        picture=report(
+            "results/adapters/{adapter}/loss_curve.png",
+            caption="../resources/report/captions/loss_curve.rst",
+            category="Training",
+        ),
     log:
         "logs/plot_loss_curve/{adapter}.log",
     benchmark:

@@ -37,9 +37,12 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
+from sluice.settings.report import ReportSettings, WriteReport
 from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import EvaluateTokenizer, TokenizerSettings, TrainTokenizer
+from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
+from sluice.settings.tracking import TrackingSettings, TrackResults
 from sluice.settings.training import (
     Adapter,
     FineTune,
@@ -105,6 +108,10 @@ class Config(Settings):
     """Rejection sampling: a model's own completions of verifiable prompts."""
     training: TrainingSettings = TrainingSettings()
     """What holds for every adapter."""
+    report: ReportSettings = ReportSettings()
+    """The report."""
+    tracking: TrackingSettings = TrackingSettings()
+    """Experiment tracking with MLflow, beside the files."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name, or in
@@ -131,6 +138,8 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "compare_models": CompareModels,
     "evaluate_lawshift": EvaluateLawshift,
     "write_provenance": Seeded,
+    "write_report": WriteReport,
+    "track_results": TrackResults,
 }
 # Rules whose settings all stand in one section, where their names need not differ from other
 # sections' names.

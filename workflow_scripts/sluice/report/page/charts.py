@@ -49,7 +49,7 @@ def loss_chart(curves: Mapping[str, Any], *, key: str, name: str) -> Markup:
             )
             axis.legend()
         axis.set_xlabel("optimiser step")
-        axis.set_ylabel("loss (nats per token)")
+        axis.set_ylabel("loss (nats)")
     return inline_svg(figure, name=f"loss-{key}", label=f"Loss of {name} by step")
 
 
