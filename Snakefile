@@ -33,6 +33,7 @@ include: "rules/pictures.smk"
 include: "rules/common_report.smk"
 include: "rules/report.smk"
 include: "rules/provenance.smk"
+include: "rules/tracking.smk"
 
 
 rule all:
@@ -43,3 +44,4 @@ rule all:
         "results/report/summary.txt",
         "results/provenance.json",
         "results/report/report.html",
+        tracked_results(),

@@ -6,6 +6,14 @@ OUTPUTS: none; defines `report_ledgers` and the other lists of artifacts, and `c
 
 import json
 
+# The Trainer's live curves (`trackers: [mlflow]`) go where the finished results are noted. An
+# environment variable, not a flag: where runs are noted must not make a training stale.
+if settings.tracking.enabled:
+    os.environ.update(
+        MLFLOW_TRACKING_URI=settings.tracking.tracking_uri,
+        MLFLOW_EXPERIMENT_NAME=settings.tracking.experiment,
+    )
+
 # Only adapters that are compared are wanted by `rule all`, and so are shown.
 COMPARED = sorted(settings.adapters) if SUITES else []
 SHOWN_SUBJECTS = sorted({*COMPARED, *(settings.adapters[name].model for name in COMPARED)})
@@ -88,3 +96,8 @@ def report_templates():
     return sorted(
         map(str, [*folder.glob("sections/*"), *folder.glob("macros*"), *folder.glob("*.css")])
     )
+
+
+def tracked_results():
+    """What `rule all` asks the tracking for: nothing where it is off."""
+    return ["results/report/tracked_runs.json"] if settings.tracking.enabled else []

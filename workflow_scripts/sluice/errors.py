@@ -69,6 +69,10 @@ class TrainingError(SluiceError):
     """There is nothing to learn from, or the machine cannot train as asked."""
 
 
+class TrackingError(SluiceError):
+    """A run cannot be noted: no MLflow, no store, or no answer."""
+
+
 def shorten_ids(ids: list[str], *, limit: int = 3) -> str:
     """The first few ids for an error message: ``a12, b07, c33 and 34 more``."""
     shown = ", ".join(ids[:limit])

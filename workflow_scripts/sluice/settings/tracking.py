@@ -11,8 +11,8 @@ from sluice.settings.base import Settings
 def _refuse_secrets(uri: str) -> str:
     if "@" in urlsplit(uri).netloc:
         raise ValueError(
-            "an address without user and password: the configuration is kept and shown. MLflow reads"
-            " them from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            "an address without user and password: the configuration is kept and shown. MLflow"
+            " reads them from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
     return uri
 
