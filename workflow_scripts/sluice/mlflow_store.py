@@ -3,6 +3,7 @@
 MLflow is imported inside the functions only: who does not track does not load it.
 """
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,20 +32,29 @@ def open_store(uri: str, experiment: str) -> tuple["MlflowClient", str]:
     Raises:
         TrackingError: MLflow is not installed, or the store cannot be reached.
     """
+    require_mlflow()
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _MAX_RETRIES)
-    try:
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-    except ImportError:
-        raise TrackingError(
-            "MLflow is not installed",
-            hint="make tracking, or pip install -r requirements-tracking.txt",
-        ) from None
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
     try:
         client = MlflowClient(tracking_uri=with_lock_timeout(uri))
         return client, _experiment_id(client, experiment, artifacts=artifact_folder(uri))
     except (MlflowException, OSError) as error:
         raise unreachable(uri, error) from None
+
+
+def require_mlflow() -> None:
+    """Says how to install MLflow where it is missing.
+
+    Raises:
+        TrackingError: it is.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        raise TrackingError(
+            "MLflow is not installed",
+            hint="make tracking, or pip install -r requirements-tracking.txt",
+        )
 
 
 def with_lock_timeout(uri: str) -> str:
