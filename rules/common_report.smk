@@ -21,6 +21,8 @@ SHOWN_SAMPLES = [sample for name in COMPARED for sample in settings.adapters[nam
 SHOWN_TASKS = [
     name for name in settings.tasks if f"results/sampled/{name}/accepted.jsonl" in SHOWN_SAMPLES
 ]
+# Turn 0 is the model that the flywheel starts from: it is judged, not trained.
+TURNS = range(settings.report.num_turns + 1) if settings.report.num_turns else range(0)
 BUILT_MODELS = sorted({settings.gate.model, *SHOWN_SUBJECTS} & set(settings.models))
 
 
@@ -36,6 +38,8 @@ def report_ledgers(wildcards):
         *expand("results/random/{dataset}.ledger.json", dataset=DATASETS),
         *expand("results/sampled/{task}/sampled_data.ledger.json", task=SHOWN_TASKS),
         *expand("results/adapters/{adapter}/samples.ledger.json", adapter=COMPARED),
+        *expand("results/flywheel/turn_{turn}/sft_train.ledger.json", turn=TURNS[1:]),
+        *expand("results/flywheel/turn_{turn}/adapter/samples.ledger.json", turn=TURNS[1:]),
     ]
 
 
@@ -46,6 +50,7 @@ def training_curves():
         *expand("results/base/{model}/training_log.json", model=built),
         gate_file("warm_up_log.json"),
         *expand("results/adapters/{adapter}/metrics.json", adapter=COMPARED),
+        *expand("results/flywheel/turn_{turn}/adapter/metrics.json", turn=TURNS[1:]),
     ]
 
 
@@ -77,6 +82,10 @@ def report_artifacts(wildcards):
         "comparisons": [
             file.replace("summary.md", "comparison.json") for file in comparison_summaries()
         ],
+        "turns": expand("results/flywheel/turn_{turn}/summary.json", turn=TURNS),
+        "calibrations": expand(
+            "results/flywheel/turn_{turn}/judge_calibration.json", turn=TURNS[-1:]
+        ),
         "sources": hashed_sources(),
     }
 

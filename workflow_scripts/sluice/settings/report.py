@@ -37,6 +37,8 @@ class Artifacts(Settings):
     """comparison.json of compare_models."""
     turns: tuple[Path, ...] = ()
     """summary.json of the flywheel's turns, in their order."""
+    calibrations: tuple[Path, ...] = ()
+    """judge_calibration.json of turns."""
     sources: tuple[Path, ...] = ()
     """Files and folders whose hash is shown: raw data, held-out data, adapters."""
 
@@ -52,3 +54,6 @@ class WriteReport(Settings):
 
 class ReportSettings(WriteReport):
     """The ``report:`` section."""
+
+    num_turns: Annotated[int, Field(ge=0)] = 0
+    """Turns of the flywheel that the report and the tracking ask for; they are built first."""

@@ -1,21 +1,19 @@
 """Which runs there are: one for each training, sampling, evaluation, comparison and turn."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sluice.errors import DataError
+from sluice.artifacts import (
+    TRAINING_KINDS,
+    beside_results,
+    read_configuration,
+    suite_samples,
+    trained_name,
+)
 from sluice.files import read_json
 from sluice.settings.report import Artifacts
 from sluice.tracking.tracked_run import Curve, TrackedDataset, TrackedRun
-
-_KINDS = {
-    "metrics.json": "adapter",
-    "training_log.json": "base_model",
-    "warm_up_log.json": "gate",
-}
-_RESULTS = ".evaluation_results.json"
 
 
 def gather_runs(files: Artifacts) -> list[TrackedRun]:
@@ -24,26 +22,27 @@ def gather_runs(files: Artifacts) -> list[TrackedRun]:
     Raises:
         DataError: a file is missing or broken.
     """
-    configuration = _read_configuration(files.configuration)
+    configuration = read_configuration(files.configuration)
     return [
         *_selection(files, configuration),
         *(training_run(path, configuration) for path in files.trainings),
         *(sampling_run(path, configuration) for path in files.samplings),
         *(evaluation_run(path, configuration) for path in files.evaluations),
         *(comparison_run(path) for path in files.comparisons),
+        *turn_runs(files.turns, files.calibrations),
     ]
 
 
 def training_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     """A training: its settings, its curve, its samples."""
     content = read_json(path)
-    name, kind = path.parent.name, _KINDS[path.name]
+    name, kind = trained_name(path), TRAINING_KINDS[path.name]
     entry = configuration.get("adapters", {}).get(name, {}) if kind == "adapter" else {}
     files = [Path(file) for file in entry.get("samples", ())]
     ledger = path.with_name("samples.ledger.json")
     return TrackedRun(
-        key=f"training/{kind}/{name}",
-        name=f"train {name} ({kind.replace('_', ' ')})",
+        key=f"training/{kind.replace(' ', '_')}/{name}",
+        name=f"train {name} ({kind})",
         params={**_flat(entry), **_seed(configuration)},
         metrics=_numbers(content),
         curves=list(_curves(content)),
@@ -72,8 +71,7 @@ def evaluation_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     content = read_json(path)
     subject, suite = content["subject"], content["suite"]
     entry = configuration.get("suites", {}).get(suite, {})
-    samples = Path(entry.get("samples") or f"results/suites/{suite}.jsonl")
-    table = path.with_name(path.name.removesuffix(_RESULTS) + ".csv")
+    samples, table = suite_samples(configuration, suite), beside_results(path, ".csv")
     metrics = _prefixed("accuracy", _estimate(content["overall"], "accuracy"))
     for group in content["groups"]:
         metrics |= _prefixed(f"accuracy/{group['group']}", _estimate(group, "accuracy"))
@@ -106,6 +104,54 @@ def comparison_run(path: Path) -> TrackedRun:
     )
 
 
+def turn_runs(turns: Sequence[Path], calibrations: Sequence[Path]) -> Iterator[TrackedRun]:
+    """The flywheel as one run, and in it a run for each turn with its scores and its cost."""
+    if not turns:
+        return
+    wheel = "flywheel"
+    yield TrackedRun(key=wheel, name=wheel, params={"num_turns": len(turns)})
+    for path in turns:
+        content = read_json(path)
+        number = content["turn"]
+        metrics = _estimates("score", content["scores"])
+        for against in content["against"]:
+            metrics |= _estimates(f"against_turn_{against['turn']}", against["differences"])
+        for step, booked in content["spending"].items():
+            metrics |= _prefixed(f"spending/{step}", _numbers(booked))
+        books = (content["training"] or {}).get("ledger", {})
+        yield TrackedRun(
+            key=f"flywheel/turn_{number}",
+            name=f"turn {number}",
+            params={
+                **_flat(content["settings"]),
+                **{name: content[name] for name in ("model", "evaluator", "interval")},
+            },
+            metrics={**metrics, **_prefixed("kept", _numbers(books))},
+            artifacts=[path, *(each for each in calibrations if each.parent == path.parent)],
+            datasets=_turn_datasets(path.parent),
+            parent=wheel,
+        )
+
+
+def _estimates(prefix: str, measures: Mapping[str, Any]) -> dict[str, float]:
+    """Value and interval of each measure; counts and words beside them are left out."""
+    found: dict[str, float] = {}
+    for name, measure in measures.items():
+        if isinstance(measure, Mapping) and "low" in measure:
+            numbers = {key: measure[key] for key in ("value", "low", "high")}
+            found |= _prefixed(f"{prefix}/{name}", numbers)
+    return found
+
+
+def _turn_datasets(folder: Path) -> list[TrackedDataset]:
+    """What a turn learnt from and what it was judged on."""
+    known = {
+        folder / "sft_train.jsonl": "training",
+        folder / "heldout/simulation_data.json": "evaluation",
+    }
+    return [TrackedDataset(path, why) for path, why in known.items() if path.is_file()]
+
+
 def _selection(files: Artifacts, configuration: Mapping[str, Any]) -> Iterator[TrackedRun]:
     """What was selected, as one run."""
     if not files.selected:
@@ -125,16 +171,6 @@ def _selection(files: Artifacts, configuration: Mapping[str, Any]) -> Iterator[T
         artifacts=[*files.auroc, *files.clean_share, *files.heatmap],
         datasets=[TrackedDataset(path, "selection") for path in files.selected],
     )
-
-
-def _read_configuration(text: str) -> Mapping[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"the configuration is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise DataError("the configuration is no JSON object")
-    return values
 
 
 def _curves(content: Mapping[str, Any]) -> Iterator[Curve]:

@@ -1,16 +1,15 @@
 """The page from its sections."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from sluice.errors import DataError
+from sluice.artifacts import read_configuration
 from sluice.report.page.books import books_section
 from sluice.report.page.cost import cost_headlines, cost_section, duration
 from sluice.report.page.evaluation import evaluation_headlines, evaluation_section
+from sluice.report.page.flywheel import flywheel_headlines, flywheel_section
 from sluice.report.page.provenance import provenance_section
 from sluice.report.page.section import Headline, Section
 from sluice.report.page.selection import selection_headlines, selection_section
@@ -18,6 +17,7 @@ from sluice.report.page.training import training_section
 from sluice.settings.report import Artifacts, WriteReport
 
 _HEADLINES = {
+    "flywheel": flywheel_headlines,
     "selection": selection_headlines,
     "evaluation": evaluation_headlines,
     "cost": cost_headlines,
@@ -49,9 +49,10 @@ def gather_sections(
     files: Artifacts, settings: WriteReport, *, benchmarks: Path | None
 ) -> list[Section]:
     """The sections that there is something to say in, in the order of the page."""
-    configuration = _read_configuration(files.configuration)
+    configuration = read_configuration(files.configuration)
     number = settings.num_examples
     found = [
+        flywheel_section(files, num_examples=number),
         evaluation_section(files, configuration=configuration, num_examples=number),
         selection_section(files, num_examples=number),
         training_section(files.trainings, configuration=configuration),
@@ -87,16 +88,6 @@ def render(
 
 def _none(section: Section) -> list[Headline]:
     return []
-
-
-def _read_configuration(text: str) -> Mapping[str, Any]:
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"the configuration is not JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise DataError("the configuration is no JSON object")
-    return values
 
 
 def _size(size_bytes: float) -> str:

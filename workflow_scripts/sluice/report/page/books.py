@@ -100,6 +100,7 @@ def gather_links(
                 links.append(Link("split_dataset", taker, dataset, train_rows[dataset], taken))
         links += _link(known, ("collect_router_data", dataset), ("select_samples", dataset))
     links += _merge_link(books, known)
+    links += _turn_link(books, adapter_samples)
     for adapter, files in sorted(adapter_samples.items()):
         links += _adapter_link(known, adapter, files)
     return links
@@ -163,6 +164,19 @@ def _merge_link(books: Sequence[Book], known: Mapping[tuple[str, str], Book]) ->
     if not given or merged is None:
         return []
     return [Link("select_samples", "merge_selected", "all", sum(given), merged.rows_in)]
+
+
+def _turn_link(books: Sequence[Book], adapter_samples: Mapping[str, Sequence[str]]) -> list[Link]:
+    """From what the flywheel's turns kept to their trainings, all turns together."""
+    given = [book.rows_kept for book in books if book.step == "prepare_sft_data"]
+    taken = [
+        book.rows_in
+        for book in books
+        if book.step == "fine_tune" and book.dataset not in adapter_samples
+    ]
+    if not given or not taken:
+        return []
+    return [Link("prepare_sft_data", "fine_tune", "all turns", sum(given), sum(taken))]
 
 
 def _adapter_link(

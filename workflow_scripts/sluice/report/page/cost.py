@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from sluice.artifacts import trained_name
 from sluice.files import read_json
 from sluice.fingerprint import code_hash
 from sluice.report.page.section import Headline, Section
@@ -111,6 +112,6 @@ def _learnt(paths: Sequence[Path]) -> list[dict[str, Any]]:
         tokens = curves.get("num_target_tokens", curves.get("num_tokens"))
         if tokens is not None:
             steps = f"{len(curves['losses']):,} steps"
-            what = f"learnt from by {path.parent.name}"
+            what = f"learnt from by {trained_name(path)}"
             found.append({"what": what, "tokens": tokens, "detail": steps})
     return found

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from sluice.artifacts import beside_results, suite_samples
 from sluice.files import read_json
 from sluice.records import iterate_lines, read_samples
 from sluice.report.page.section import Headline, Section
 from sluice.settings.report import Artifacts
 
 OVERALL = "overall"
-_RESULTS = ".evaluation_results.json"
 # Kinds of pairs, and whether the answers before and after are right.
 _CHANGES = {
     "mended": (False, True),
@@ -30,7 +30,7 @@ def evaluation_section(
         return None
     results = [read_json(path) for path in files.evaluations]
     graded = {
-        (result["subject"], result["suite"]): _graded_file(path)
+        (result["subject"], result["suite"]): beside_results(path, ".jsonl")
         for result, path in zip(results, files.evaluations, strict=True)
     }
     comparisons = [read_json(path) for path in files.comparisons]
@@ -115,10 +115,6 @@ def _pairs(
     return found
 
 
-def _graded_file(results: Path) -> Path:
-    return results.with_name(results.name.removesuffix(_RESULTS) + ".jsonl")
-
-
 def _first_answers(path: Path) -> dict[str, dict[str, Any]]:
     """The first answer to each item, in the order of the items."""
     found: dict[str, dict[str, Any]] = {}
@@ -130,8 +126,7 @@ def _first_answers(path: Path) -> dict[str, dict[str, Any]]:
 
 def _references(configuration: Mapping[str, Any], suite: str) -> dict[str, Any]:
     """What is right for each item of a suite, where its samples are at hand."""
-    entry = configuration.get("suites", {}).get(suite, {})
-    file = Path(entry.get("samples") or f"results/suites/{suite}.jsonl")
+    file = suite_samples(configuration, suite)
     if not file.is_file():
         return {}
     return {sample.id: sample.reference for sample in read_samples(file) if sample.reference}

@@ -4,16 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sluice.artifacts import TRAINING_KINDS, trained_name
 from sluice.files import read_json
 from sluice.report.page.charts import loss_chart
 from sluice.report.page.section import Section
 
-# The file of a curve tells which step wrote it; its folder is named after what was trained.
-_KINDS = {
-    "metrics.json": "adapter",
-    "training_log.json": "base model",
-    "warm_up_log.json": "quality gates",
-}
 _SETTINGS = ("method", "r", "alpha", "learning_rate", "batch_size", "accumulation", "max_steps")
 
 
@@ -25,7 +20,7 @@ def training_section(paths: Sequence[Path], *, configuration: Mapping[str, Any])
 
 def _training(path: Path, *, configuration: Mapping[str, Any]) -> dict[str, Any]:
     curves = read_json(path)
-    name, kind = path.parent.name, _KINDS[path.name]
+    name, kind = trained_name(path), TRAINING_KINDS[path.name]
     entry = configuration.get("adapters", {}).get(name, {}) if kind == "adapter" else {}
     losses = curves["losses"]
     tail = losses[-max(1, len(losses) // 10) :]
