@@ -5,6 +5,7 @@ MLflow is imported inside the functions only: who does not track does not load i
 
 import importlib.util
 import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,25 @@ def open_store(uri: str, experiment: str) -> tuple["MlflowClient", str]:
     from mlflow.exceptions import MlflowException
 
     try:
-        client = MlflowClient(tracking_uri=with_lock_timeout(uri))
-        return client, _experiment_id(client, experiment, artifacts=artifact_folder(uri))
+        with _one_at_a_time(uri):
+            client = MlflowClient(tracking_uri=with_lock_timeout(uri))
+            return client, _experiment_id(client, experiment, artifacts=artifact_folder(uri))
     except (MlflowException, OSError) as error:
         raise unreachable(uri, error) from None
+
+
+def _one_at_a_time(uri: str) -> AbstractContextManager[object]:
+    """Keeps processes from making the tables of a new SQLite file at once, at which all fail.
+
+    MLflow 3.17's own lock does not cover its whole start: of 8 processes none came through.
+    """
+    file = sqlite_file(uri)
+    if file is None:
+        return nullcontext()
+    from filelock import FileLock
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(file.with_name(f".{file.name}.lock"))
 
 
 def require_mlflow() -> None:
@@ -64,11 +80,18 @@ def with_lock_timeout(uri: str) -> str:
     return f"{uri}?timeout={_LOCK_TIMEOUT_S}"
 
 
-def artifact_folder(uri: str) -> str | None:
-    """Where the artifacts of a SQLite file's runs lie; None where a server decides."""
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a ``sqlite:///`` address; None of a server."""
     if not uri.startswith(_SQLITE):
         return None
-    file = Path(uri.removeprefix(_SQLITE).partition("?")[0])
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0])
+
+
+def artifact_folder(uri: str) -> str | None:
+    """Where the artifacts of a SQLite file's runs lie; None where a server decides."""
+    file = sqlite_file(uri)
+    if file is None:
+        return None
     return file.with_name(f"{file.stem}_artifacts").resolve().as_uri()
 
 
