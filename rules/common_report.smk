@@ -14,7 +14,7 @@ if settings.tracking.enabled:
         MLFLOW_EXPERIMENT_NAME=settings.tracking.experiment,
     )
 
-# Only adapters that are compared are wanted by `rule all`, and so are shown.
+# Only adapters that are compared are wanted by a whole run, and so are shown.
 COMPARED = sorted(settings.adapters) if SUITES else []
 SHOWN_SUBJECTS = sorted({*COMPARED, *(settings.adapters[name].model for name in COMPARED)})
 SHOWN_SAMPLES = [sample for name in COMPARED for sample in settings.adapters[name].samples]
@@ -108,5 +108,5 @@ def report_templates():
 
 
 def tracked_results():
-    """What `rule all` asks the tracking for: nothing where it is off."""
+    """What a whole run asks the tracking for; nothing where it is off."""
     return ["results/report/tracked_runs.json"] if settings.tracking.enabled else []
