@@ -41,7 +41,6 @@ from sluice.settings.report import ReportSettings, WriteReport
 from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import EvaluateTokenizer, TokenizerSettings, TrainTokenizer
-from sluice.settings.tokenizer import TokenizerSettings, TrainTokenizer
 from sluice.settings.tracking import TrackingSettings, TrackResults
 from sluice.settings.training import (
     Adapter,
