@@ -1,6 +1,7 @@
 # make demo   build .venv, run the built-in workflow, print what came of it
 # make test   build .venv with the test tools, run every test
 # make lint   ruff, mypy --strict, snakefmt, snakemake --lint
+# make tracking  add MLflow to .venv, for `tracking.enabled: true`
 # make docs   write docs/config.md, config.schema.json and README.md's rule graph anew
 #
 # Nothing else is needed. After `make demo`, everything is plain `.venv/bin/snakemake`.
@@ -13,7 +14,7 @@ UV := uv==0.13.9
 CORES ?= all
 BIN := .venv/bin
 
-.PHONY: demo test lint docs format clean
+.PHONY: demo test lint docs format clean tracking
 
 demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) results/selected_data.jsonl results/report/summary.txt
@@ -38,6 +39,8 @@ docs: .venv/installed
 	$(BIN)/python workflow_scripts/write_config_reference.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python workflow_scripts/write_rule_graph.py
 
+tracking: .venv/installed-tracking
+
 clean:
 	rm -rf results logs .snakemake
 
@@ -49,6 +52,10 @@ clean:
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
+.venv/installed-tracking: requirements-tracking.txt .venv/installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-tracking.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt requirements-tracking.txt .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
 	touch $@

@@ -28,6 +28,7 @@ include: "rules/common_training.smk"
 include: "rules/train.smk"
 include: "rules/common_evaluation.smk"
 include: "rules/evaluate.smk"
+include: "rules/compare.smk"
 include: "rules/lawshift.smk"
 include: "rules/common_flywheel.smk"
 include: "rules/flywheel.smk"
@@ -35,8 +36,10 @@ include: "rules/common_turn.smk"
 include: "rules/turn.smk"
 include: "rules/calibration.smk"
 include: "rules/pictures.smk"
+include: "rules/common_report.smk"
 include: "rules/report.smk"
 include: "rules/provenance.smk"
+include: "rules/tracking.smk"
 
 
 rule all:
@@ -46,3 +49,5 @@ rule all:
         final_artifacts(),
         "results/report/summary.txt",
         "results/provenance.json",
+        "results/report/report.html",
+        tracked_results(),

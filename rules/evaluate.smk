@@ -1,9 +1,9 @@
-"""Answers of models and adapters to suites, graded, and two subjects compared item by item.
+"""Answers of models and adapters to suites, graded.
 
 REQUIRED INPUTS: the samples that `suites:` names, results/base/{model}/final_model/ or the checkpoint
     that `models:` names, results/adapters/{adapter}/final_model/
 OUTPUTS: results/evaluation/{subject}/{suite}.{answers.jsonl,jsonl,csv,evaluation_results.json,
-    subtype_accuracy.png}, results/comparison/{a}_vs_{b}/
+    subtype_accuracy.png}
 """
 
 
@@ -57,7 +57,11 @@ rule grade_answers:
         samples=suite_samples,
     output:
         graded="results/evaluation/{subject}/{suite}.jsonl",
-        table=report("results/evaluation/{subject}/{suite}.csv", category="Evaluation"),
+        table=report(
+            "results/evaluation/{subject}/{suite}.csv",
+            caption="../resources/report/captions/accuracy.rst",
+            category="Evaluation",
+        ),
         results="results/evaluation/{subject}/{suite}.evaluation_results.json",
     log:
         "logs/grade_answers/{subject}.{suite}.log",
@@ -86,7 +90,9 @@ rule plot_subtype_accuracy:
         table="results/evaluation/{subject}/{suite}.csv",
     output:
         picture=report(
-            "results/evaluation/{subject}/{suite}.subtype_accuracy.png", category="Evaluation"
+            "results/evaluation/{subject}/{suite}.subtype_accuracy.png",
+            caption="../resources/report/captions/accuracy.rst",
+            category="Evaluation",
         ),
     log:
         "logs/plot_subtype_accuracy/{subject}.{suite}.log",
@@ -104,42 +110,4 @@ rule plot_subtype_accuracy:
     shell:
         "python workflow_scripts/plot_subtype_accuracy.py --table {input.table:q}"
         " --title {wildcards.subject:q}' on '{wildcards.suite:q} --picture {output.picture:q}"
-        " > {log:q} 2>&1"
-
-
-rule compare_models:
-    """Compare two subjects over all suites: paired, tested, with intervals and pictures."""
-    input:
-        first=graded_files("a"),
-        second=graded_files("b"),
-    output:
-        summary=report("results/comparison/{a}_vs_{b}/summary.md", category="Comparison"),
-        comparison="results/comparison/{a}_vs_{b}/comparison.json",
-        table=report("results/comparison/{a}_vs_{b}/comparison.csv", category="Comparison"),
-        pictures=report(
-            expand(
-                "results/comparison/{{a}}_vs_{{b}}/{picture}_comparison.png",
-                picture=["model", "overall_accuracy", "type_accuracy"],
-            ),
-            category="Comparison",
-        ),
-    log:
-        "logs/compare_models/{a}_vs_{b}.log",
-    benchmark:
-        "results/benchmarks/compare_models/{a}_vs_{b}.tsv"
-    retries: 1
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        flags=flags("compare_models"),
-        suites=SUITES,
-        code=code("compare_models"),
-    shell:
-        "python workflow_scripts/compare_models.py {params.flags} --names {wildcards.a:q}"
-        " {wildcards.b:q} --suites {params.suites:q} --first {input.first:q}"
-        " --second {input.second:q} --folder results/comparison/{wildcards.a:q}_vs_{wildcards.b:q}"
         " > {log:q} 2>&1"

@@ -45,7 +45,11 @@ rule evaluate_lawshift:
         labels="resources/lawshift/labels.csv",
     output:
         table="results/evaluation/{subject}/{suite}.lawshift.csv",
-        page=report("results/evaluation/{subject}/{suite}.lawshift.md", category="Evaluation"),
+        page=report(
+            "results/evaluation/{subject}/{suite}.lawshift.md",
+            caption="../resources/report/captions/lawshift.rst",
+            category="Evaluation",
+        ),
     log:
         "logs/evaluate_lawshift/{subject}.{suite}.log",
     benchmark:

@@ -10,7 +10,11 @@ rule plot_score_distributions:
     input:
         scores=expand("results/scores/{dataset}.parquet", dataset=DATASETS),
     output:
-        picture=report("results/report/score_distributions.png", category="Scores"),
+        picture=report(
+            "results/report/score_distributions.png",
+            caption="../resources/report/captions/score_distributions.rst",
+            category="Scores",
+        ),
     log:
         "logs/plot_score_distributions.log",
     benchmark:
@@ -35,7 +39,11 @@ rule plot_score_by_flaw:
         scores=expand("results/scores/{dataset}.parquet", dataset=LABELLED),
         truths=truth_files(LABELLED),
     output:
-        picture=report("results/report/score_by_flaw.png", category="Scores"),
+        picture=report(
+            "results/report/score_by_flaw.png",
+            caption="../resources/report/captions/score_by_flaw.rst",
+            category="Scores",
+        ),
     log:
         "logs/plot_score_by_flaw.log",
     benchmark:
@@ -60,7 +68,11 @@ rule plot_layer_heatmap:
         scores=expand("results/scores/{dataset}.parquet", dataset=DATASETS),
         truths=truth_files(DATASETS) if LABELLED == DATASETS else [],
     output:
-        picture=report("results/report/layer_heatmap.png", category="Scores"),
+        picture=report(
+            "results/report/layer_heatmap.png",
+            caption="../resources/report/captions/layer_heatmap.rst",
+            category="Scores",
+        ),
     log:
         "logs/plot_layer_heatmap.log",
     benchmark:

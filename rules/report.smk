@@ -1,8 +1,8 @@
 """What the scores are worth where the truth is known, and what the run did.
 
 REQUIRED INPUTS: results/scores/{dataset}.parquet, results/selected/{dataset}.jsonl, every ledger,
-    and the truth of datasets that name one.
-OUTPUTS: results/report/{score_auroc.csv,clean_share.csv,summary.txt}
+    the truth of datasets that name one, and for the page all that rules/common_report.smk lists.
+OUTPUTS: results/report/{score_auroc.csv,clean_share.csv,summary.txt,report.html}
 """
 
 
@@ -14,8 +14,16 @@ rule evaluate_scores:
         selected=expand("results/selected/{dataset}.jsonl", dataset=LABELLED),
         random=expand("results/random/{dataset}.jsonl", dataset=LABELLED),
     output:
-        auroc=report("results/report/score_auroc.csv", category="Scores"),
-        clean_share=report("results/report/clean_share.csv", category="Scores"),
+        auroc=report(
+            "results/report/score_auroc.csv",
+            caption="../resources/report/captions/score_auroc.rst",
+            category="Scores",
+        ),
+        clean_share=report(
+            "results/report/clean_share.csv",
+            caption="../resources/report/captions/clean_share.rst",
+            category="Scores",
+        ),
     log:
         "logs/evaluate_scores.log",
     benchmark:
@@ -43,7 +51,11 @@ rule write_summary:
         clean_share=["results/report/clean_share.csv"] if LABELLED else [],
         files=report_files(),
     output:
-        summary=report("results/report/summary.txt", category="Summary"),
+        summary=report(
+            "results/report/summary.txt",
+            caption="../resources/report/captions/summary.rst",
+            category="Summary",
+        ),
     log:
         "logs/write_summary.log",
     benchmark:
@@ -61,3 +73,37 @@ rule write_summary:
         "python workflow_scripts/write_summary.py --ledgers {input.ledgers:q}"
         " --selected {input.selected:q} --files {input.files:q}"
         " --clean-share {input.clean_share:q} --output {output.summary:q} > {log:q} 2>&1"
+
+
+rule write_report:
+    """Write what the run did as one page of HTML that needs no network and no other file."""
+    input:
+        unpack(report_artifacts),
+        template="resources/report/page.html.jinja",
+        parts=report_templates(),
+    output:
+        page=report(
+            "results/report/report.html",
+            caption="../resources/report/captions/page.rst",
+            category="Summary",
+        ),
+    log:
+        "logs/write_report.log",
+    benchmark:
+        "results/benchmarks/write_report.tsv"
+    retries: 1
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        flags=flags("write_report"),
+        artifacts=artifact_flags,
+        configuration=configuration,
+        code=code("write_report"),
+    shell:
+        "python workflow_scripts/write_report.py {params.flags} {params.artifacts}"
+        " --configuration {params.configuration:q} --template {input.template:q}"
+        " --output {output.page:q} > {log:q} 2>&1"

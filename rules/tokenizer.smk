@@ -53,8 +53,16 @@ rule evaluate_tokenizer:
             ]
         ),
     output:
-        table=report("results/tokenizer/{tokenizer}/evaluation.csv", category="Tokenizer"),
-        picture=report("results/tokenizer/{tokenizer}/evaluation.png", category="Tokenizer"),
+        table=report(
+            "results/tokenizer/{tokenizer}/evaluation.csv",
+            caption="../resources/report/captions/tokenizers.rst",
+            category="Tokenizer",
+        ),
+        picture=report(
+            "results/tokenizer/{tokenizer}/evaluation.png",
+            caption="../resources/report/captions/tokenizers.rst",
+            category="Tokenizer",
+        ),
     log:
         "logs/evaluate_tokenizer/{tokenizer}.log",
     benchmark:

@@ -75,7 +75,11 @@ rule plot_loss_curve:
     input:
         metrics="results/adapters/{adapter}/metrics.json",
     output:
-        picture=report("results/adapters/{adapter}/loss_curve.png", category="Training"),
+        picture=report(
+            "results/adapters/{adapter}/loss_curve.png",
+            caption="../resources/report/captions/loss_curve.rst",
+            category="Training",
+        ),
     log:
         "logs/plot_loss_curve/{adapter}.log",
     benchmark:
@@ -98,7 +102,11 @@ use rule plot_loss_curve as plot_base_loss_curve with:
     input:
         metrics="results/base/{model}/training_log.json",
     output:
-        picture=report("results/base/{model}/loss_curve.png", category="Training"),
+        picture=report(
+            "results/base/{model}/loss_curve.png",
+            caption="../resources/report/captions/base_loss.rst",
+            category="Training",
+        ),
     log:
         "logs/plot_loss_curve/base/{model}.log",
     benchmark:

@@ -18,7 +18,9 @@ def pins(name):
     return {re.sub(r"[-_.]+", "-", m[1].lower()): m[2] for m in map(_PIN.match, kept) if m}, kept
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-tracking.txt"]
+)
 def test_every_requirement_is_pinned_exactly(name):
     found, lines = pins(name)
     assert len(found) == len(lines) > 5
@@ -26,7 +28,8 @@ def test_every_requirement_is_pinned_exactly(name):
 
 @pytest.mark.parametrize("file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda file: file.name)
 def test_environment_pins_are_those_of_the_requirements(file):
-    known = pins("requirements.txt")[0] | pins("requirements-dev.txt")[0]
+    files = ("requirements.txt", "requirements-dev.txt", "requirements-tracking.txt")
+    known = {name: version for each in files for name, version in pins(each)[0].items()}
     entries = yaml.safe_load(file.read_text())["dependencies"]
     (from_pip,) = [entry["pip"] for entry in entries if isinstance(entry, dict)]
     assert from_pip

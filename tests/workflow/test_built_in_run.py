@@ -98,6 +98,28 @@ def test_report_is_one_file(built):
     assert (built / "report.html").stat().st_size > 100_000
 
 
+def test_captions_of_the_report_explain_its_pictures(built):
+    snakemake(built, "--report", "captions.html")
+    text = (built / "captions.html").read_text()
+    for phrase in ("The density of each score", "exact McNemar test", "The whole run as one page"):
+        assert phrase in text
+
+
+def test_the_page_tells_of_everything_that_the_configuration_asks_for(built):
+    text = (built / "results/report/report.html").read_text()
+    for section in ("evaluation", "selection", "training", "books", "cost", "provenance"):
+        assert f'<section id="{section}">' in text
+    assert '<section id="flywheel">' not in text
+    assert "hand-overs add up" in text
+    assert "rft minus base" in text
+
+
+def test_tracking_is_asked_for_by_the_configuration_alone(built):
+    words = ("-n", "--config", "tracking={enabled: true}")
+    assert "rule track_results:" in snakemake(built, *words).stdout
+    assert "rule track_results:" not in snakemake(built, "-n").stdout
+
+
 def test_a_broken_input_file_is_our_message_and_loses_nothing(built, tmp_path):
     broken = tmp_path / "broken.jsonl"
     broken.write_bytes(b'{"instruction": "a", "output"\n' * 20)

@@ -48,9 +48,11 @@ from sluice.settings.gate import (
     WarmUpGate,
 )
 from sluice.settings.llm import LlmSettings, find_keys, refuse_key
+from sluice.settings.report import ReportSettings, WriteReport
 from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import EvaluateTokenizer, TokenizerSettings, TrainTokenizer
+from sluice.settings.tracking import TrackingSettings, TrackResults
 from sluice.settings.training import (
     Adapter,
     FineTune,
@@ -120,6 +122,10 @@ class Config(Settings):
     """The servers that play the user and judge, in the flywheel."""
     flywheel: FlywheelSettings = FlywheelSettings()
     """The flywheel: serve, simulate, judge, keep, train, compare."""
+    report: ReportSettings = ReportSettings()
+    """The report."""
+    tracking: TrackingSettings = TrackingSettings()
+    """Experiment tracking with MLflow, beside the files."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name, or in
@@ -153,6 +159,8 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "summarize_turn": SummarizeTurn,
     "calibrate_judge": CalibrateJudge,
     "write_provenance": Seeded,
+    "write_report": WriteReport,
+    "track_results": TrackResults,
 }
 # Rules whose settings all stand in one section, where their names need not differ from other
 # sections' names.

@@ -73,6 +73,10 @@ class FlywheelError(SluiceError):
     """A turn of the flywheel must not go on."""
 
 
+class TrackingError(SluiceError):
+    """A run cannot be noted: no MLflow, no store, or no answer."""
+
+
 def shorten_ids(ids: list[str], *, limit: int = 3) -> str:
     """The first few ids for an error message: ``a12, b07, c33 and 34 more``."""
     shown = ", ".join(ids[:limit])

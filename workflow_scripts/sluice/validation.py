@@ -1,6 +1,7 @@
 """Turns pydantic's findings into messages: which key, what was expected, the nearest key."""
 
 import difflib
+import re
 import types
 from collections.abc import Callable
 from typing import Any, Union, get_args, get_origin
@@ -75,7 +76,8 @@ def _expectation(finding: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    # What stands before the @ of an address may be a password.
+    text = re.sub(r"://[^/@\s]+@", "://***@", repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -19,7 +19,7 @@ from sluice.tables import read_parquet
 CLEAN_COLOUR, FLAWED_COLOUR = "#009E73", "#D55E00"
 
 SHOWN_SCORES = ("quality", "response_nll", "excess_surprise_worst_tenth", "ifd")
-_LABELS = {
+SCORE_LABELS = {
     "quality": "gate quality",
     "response_nll": "response NLL (nats per token)",
     "excess_surprise_worst_tenth": "excess surprise, worst tenth of tokens (nats)",
@@ -58,7 +58,7 @@ def plot_score_distributions(table: pd.DataFrame) -> Figure:
                 values, bins, density=True, histtype="step", color=colour, ls=style, lw=1.6,
                 label=f"{name} ({len(values):,})",
             )  # fmt: skip
-        axis.set_xlabel(_LABELS[score])
+        axis.set_xlabel(SCORE_LABELS[score])
         axis.set_ylabel("density")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize="small", title="dataset (samples)")
@@ -91,7 +91,7 @@ def plot_score_by_flaw(labelled: pd.DataFrame) -> Figure:
             box.set_facecolor(CLEAN_COLOUR if index == 0 else FLAWED_COLOUR)
             box.set_alpha(0.7)
         axis.invert_yaxis()
-        axis.set_xlabel(_LABELS[score])
+        axis.set_xlabel(SCORE_LABELS[score])
         axis.spines[["top", "right"]].set_visible(False)
     figure.suptitle("Score by flaw kind, with AUROC against clean samples (whiskers: 5 to 95 %)")
     return figure

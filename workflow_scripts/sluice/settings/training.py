@@ -91,8 +91,9 @@ class TrainingWatch(Settings):
     log_every: Annotated[int, Field(ge=1)] = 10
     """Steps between two points in TensorBoard."""
     trackers: tuple[Literal["mlflow", "wandb"], ...] = ()
-    """Where else the curve goes; each reads its own environment variables
-    (MLFLOW_TRACKING_URI, WANDB_API_KEY ...)."""
+    """Where else the curve goes while it is made: mlflow (to the store of ``tracking:`` where that
+    is enabled, or of MLFLOW_TRACKING_URI), wandb (WANDB_API_KEY ...). Nothing that is learnt
+    depends on it, but an adapter trains anew when this changes."""
     checkpoint_every_s: Annotated[float, Field(ge=0)] = 60.0
     """Seconds between two checkpoints, from which an interrupted run goes on; more where writing
     one takes over a tenth of that."""

@@ -61,7 +61,8 @@ def fine_tune(
     with Ledger("fine_tune", name, path=books[0], rejected_path=books[1]) as ledger:
         rows = load_training_samples(tokenizer, samples, settings=settings, ledger=ledger)
         plan = make_plan(rows, settings)
-    history = train_until_over(base, plan, settings, state=state, pad=pad_token_id(tokenizer))
+    pad = pad_token_id(tokenizer)
+    history = train_until_over(base, plan, settings, state=state, pad=pad, name=name)
     if is_first:
         write_results(base, tokenizer, plan, settings, history, state=state, outputs=outputs)
         clear_state(state)
@@ -110,14 +111,14 @@ def pad_token_id(tokenizer: Any) -> int:
 
 
 def train_until_over(
-    base: BaseModel, plan: Plan, settings: FineTune, *, state: Path, pad: int
+    base: BaseModel, plan: Plan, settings: FineTune, *, state: Path, pad: int, name: str = "model"
 ) -> History:
     """Trains from the last whole checkpoint on; afterwards the state holds the final one."""
     found = latest_checkpoint(state)
     if found and found[1].is_over(num_steps=len(plan.steps), patience=settings.patience):
         return found[1]
     history = found[1] if found else History()
-    trainer = make_trainer(base, plan, settings, state=state, pad=pad, history=history)
+    trainer = make_trainer(base, plan, settings, state=state, pad=pad, history=history, name=name)
     if found:
         logger.info("going on after step %d of an interrupted run", history.num_steps)
     trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
@@ -125,9 +126,16 @@ def train_until_over(
 
 
 def make_trainer(
-    base: BaseModel, plan: Plan, settings: FineTune, *, state: Path, pad: int, history: History
+    base: BaseModel,
+    plan: Plan,
+    settings: FineTune,
+    *,
+    state: Path,
+    pad: int,
+    history: History,
+    name: str = "model",
 ) -> WeightedTrainer:
-    """The model with its loss, and the steps it is going to see."""
+    """The model with its loss, and the steps it is going to see; its name stands in MLflow."""
     # Before the model is loaded: with DeepSpeed ZeRO-3 these decide how it is.
     args = training_arguments(settings, num_steps=len(plan.steps), state=state)
     torch.manual_seed(args.seed)
@@ -143,6 +151,10 @@ def make_trainer(
         history=history,
         steps_per_epoch=plan.steps_per_epoch,
     )
+    if "mlflow" in settings.trackers:
+        from sluice.training.live_curve import LiveCurve
+
+        trainer.add_callback(LiveCurve(name=name, state=state))
     # Processes see different samples, so each has its own dropout; a checkpoint restores all this.
     torch.manual_seed(derive_seed(settings.seed, "dropout", args.process_index))
     return trainer
@@ -200,7 +212,8 @@ def training_arguments(settings: FineTune, *, num_steps: int, state: Path) -> Tr
         save_total_limit=_CHECKPOINTS_KEPT,
         logging_steps=settings.log_every,
         logging_nan_inf_filter=False,
-        report_to=["tensorboard", *settings.trackers],
+        # MLflow has a callback of its own: its store may fail, a training may not.
+        report_to=["tensorboard", *(each for each in settings.trackers if each != "mlflow")],
         disable_tqdm=True,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,

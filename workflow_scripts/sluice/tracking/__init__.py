@@ -1,0 +1,1 @@
+"""The tracking stage: finished results as runs of MLflow, beside the files."""
