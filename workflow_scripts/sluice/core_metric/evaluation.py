@@ -7,7 +7,7 @@ from typing import Any
 
 from sluice.core_metric.bundle import Item, Task, check_shots, read_items
 from sluice.core_metric.decisions import Decision, decide
-from sluice.core_metric.model import context_tokens
+from sluice.core_metric.model import context_tokens, default_batch_tokens
 from sluice.core_metric.notes import Notes
 from sluice.core_metric.questions import Question, encode_questions
 from sluice.core_metric.results import TaskResult
@@ -89,7 +89,9 @@ def _decide_all(
     settings: EvaluateCore,
     notes: Notes,
 ) -> Iterator[Decision]:
-    scorer = Scorer(model, max_batch_tokens=settings.max_batch_tokens)
+    scorer = Scorer(
+        model, max_batch_tokens=settings.max_batch_tokens or default_batch_tokens(model)
+    )
     if not scorer.can_reuse_prefix:
         logger.info("this model's cache cannot be continued: every option is read whole")
     max_tokens = settings.max_context_tokens or context_tokens(model)

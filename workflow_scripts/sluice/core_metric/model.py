@@ -60,6 +60,15 @@ def _find_device(device: str) -> torch.device:
     return place
 
 
+def default_batch_tokens(model: Any) -> int:
+    """How many tokens go through the model at once where the settings do not say.
+
+    On a CPU small batches stay in its caches: 2,048 tokens took two thirds of the CPU time that
+    16,384 took (6 layers of width 384, 2026-11-23).
+    """
+    return 4096 if model.device.type == "cpu" else 65536
+
+
 def context_tokens(model: Any) -> int | None:
     """How many tokens the model reads at once; None where its configuration names no limit."""
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)

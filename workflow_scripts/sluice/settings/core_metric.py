@@ -24,9 +24,10 @@ class CoreMetricSettings(Settings):
     depends on ``max_per_task``."""
     max_context_tokens: Annotated[int, Field(ge=16)] | None = None
     """Longer prompts lose tokens from the left; the model's own context where not given."""
-    max_batch_tokens: Annotated[int, Field(ge=256)] = 16384
+    max_batch_tokens: Annotated[int, Field(ge=256)] | None = None
     """Tokens that the model holds at once, padding and cached prefixes included; a single longer
-    prompt goes alone. Accuracies do not depend on it, but for exact ties."""
+    prompt goes alone. Decisions do not depend on it, but for options whose losses are equal to
+    rounding. Where not given 4,096 on a CPU and 65,536 on a GPU."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32."""
 
