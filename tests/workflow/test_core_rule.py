@@ -9,7 +9,7 @@ TABLE = "results/base/base/core.csv"
 def dry_run(clone, *, is_ok=True, **core):
     values = ", ".join(f"{key}: {value}" for key, value in core.items())
     words = ("--config", f"core={{{values}}}") if core else ()
-    return snakemake(clone, "-n", "--quiet", "rules", TABLE, *words, is_ok=is_ok).stdout
+    return snakemake(clone, "-n", TABLE, *words, is_ok=is_ok).stdout
 
 
 def test_without_a_bundle_it_is_an_error_with_a_hint(fresh):
