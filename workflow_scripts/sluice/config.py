@@ -16,6 +16,7 @@ from sluice.settings.base import Seeded, Settings, narrow, to_flags
 from sluice.settings.base_loss import BaseLossSettings, EvaluateBaseLoss
 from sluice.settings.base_model import BaseSettings, TokenizeCorpus, TrainBaseModel
 from sluice.settings.calibration import CalibrateJudge
+from sluice.settings.core_metric import CoreMetricSettings, EvaluateCore
 from sluice.settings.data import (
     ConvertDataset,
     Dataset,
@@ -108,6 +109,8 @@ class Config(Settings):
     """Models that are built here, on the built-in data or on text of your own."""
     base_loss: BaseLossSettings = BaseLossSettings()
     """Bits per byte and samples of models."""
+    core: CoreMetricSettings = CoreMetricSettings()
+    """The CORE metric of base models."""
     gate: GateSettings = GateSettings()
     """Quality gates."""
     selection: SelectionSettings = SelectionSettings()
@@ -140,6 +143,7 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "tokenize_corpus": TokenizeCorpus,
     "train_base_model": TrainBaseModel,
     "evaluate_base_loss": EvaluateBaseLoss,
+    "evaluate_core": EvaluateCore,
     "convert_checkpoint": ConvertCheckpoint,
     "compare_checkpoint": CompareCheckpoint,
     "warm_up_gate": WarmUpGate,
@@ -244,6 +248,12 @@ def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
                     where=_place_of(("datasets", name, key), path, files),
                     hint=nearest(Path(path).name, siblings[:200]),
                 )
+    bundle = config.core.bundle
+    if bundle and not Path(bundle).is_dir():
+        raise ConfigError(
+            f"'core.bundle' is '{bundle}', which is no folder",
+            where=_place_of(("core", "bundle"), bundle, files),
+        )
     for name, suite in config.suites.items():
         for key in ("samples", "lawshift"):
             path = getattr(suite, key)

@@ -1,0 +1,1 @@
+"""The CORE metric (DCLM, arXiv 2406.11794): bundle, prompts, batches, losses, results."""
