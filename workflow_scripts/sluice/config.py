@@ -30,6 +30,13 @@ from sluice.settings.evaluation import (
     Suite,
     suite_problems,
 )
+from sluice.settings.flywheel import (
+    BootstrapModel,
+    FlywheelSettings,
+    JudgeResponses,
+    MakeDemoTopics,
+    SimulateDialogues,
+)
 from sluice.settings.gate import (
     CollectRouterData,
     CompareCheckpoint,
@@ -37,6 +44,7 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
+from sluice.settings.llm import LlmSettings, find_keys, refuse_key
 from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
 from sluice.settings.tokenizer import EvaluateTokenizer, TokenizerSettings, TrainTokenizer
@@ -104,6 +112,10 @@ class Config(Settings):
     """Rejection sampling: a model's own completions of verifiable prompts."""
     training: TrainingSettings = TrainingSettings()
     """What holds for every adapter."""
+    llm: LlmSettings = LlmSettings()
+    """The servers that play the user and judge, in the flywheel."""
+    flywheel: FlywheelSettings = FlywheelSettings()
+    """The flywheel: serve, simulate, judge."""
 
 
 # Rule -> the settings its script takes. Each field is looked up in the sections by its name, or in
@@ -129,6 +141,10 @@ RULE_SETTINGS: dict[str, type[Settings]] = {
     "compare_models": CompareModels,
     "evaluate_lawshift": EvaluateLawshift,
     "write_provenance": Seeded,
+    "make_demo_topics": MakeDemoTopics,
+    "bootstrap_model": BootstrapModel,
+    "simulate_dialogues": SimulateDialogues,
+    "judge_responses": JudgeResponses,
 }
 # Rules whose settings all stand in one section, where their names need not differ from other
 # sections' names.
@@ -156,9 +172,11 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
             as numbers where a number is meant.
         files: where they came from, later ones winning, so that an error can name the file.
     Raises:
-        ConfigError: an unknown key, a wrong type, a value out of range, or a name that no section
-            defines.
+        ConfigError: an unknown key, a wrong type, a value out of range, a name that no section
+            defines, or an API key among the values.
     """
+    for path in find_keys(values):
+        raise refuse_key(path, where=_place_of(path, {}, files))
     try:
         config = Config.model_validate(_with_own_data_only(values, files))
     except ValidationError as error:
@@ -328,9 +346,12 @@ def _check_names(config: Config, files: Sequence[Path]) -> None:
     _check_suites(config, files)
     for name, task in config.tasks.items():
         _check_model(task.model, ("tasks", name, "model"), config=config, files=files)
-    is_given = "model" in config.gate.model_fields_set
-    path = ("gate", "model")
-    _check_model(config.gate.model, path, config=config, files=files, is_given=is_given)
+    for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
+        is_given = "model" in holder.model_fields_set
+        _check_model(
+            holder.model, (section, "model"), config=config, files=files, is_given=is_given
+        )
+    _check_judges(config, files)
 
 
 def _check_model(
@@ -365,6 +386,19 @@ def _check_adapters(config: Config, files: Sequence[Path]) -> None:
                 where=_place_of(("adapters", name, "samples"), [], files),
                 expected="at least one JSONL file",
             )
+
+
+def _check_judges(config: Config, files: Sequence[Path]) -> None:
+    """Who chooses what is learnt must not also say whether it helped, unless that is wanted."""
+    judge, evaluator = config.llm.judge, config.llm.evaluator
+    is_same = (judge.base_url, judge.model) == (evaluator.base_url, evaluator.model)
+    if is_same and not config.flywheel.allow_same_judge:
+        raise ConfigError(
+            f"'llm.judge' and 'llm.evaluator' are the same model, '{judge.model}'",
+            where=_place_of(("llm",), {}, files),
+            expected="two models: one that learns to please its judge would seem to have improved",
+            hint="name another evaluator, or say flywheel: {allow_same_judge: true}",
+        )
 
 
 def _check_suites(config: Config, files: Sequence[Path]) -> None:

@@ -164,27 +164,6 @@ def test_server_that_is_not_there_is_an_error(tmp_path):
         _generate(_engine(server, tmp_path, max_retries=1), _requests(1))
 
 
-def test_the_server_may_wish_a_longer_wait(tmp_path):
-    reply = Reply(429, b"{}", {"retry-after": "7"})
-    with LocalServer(_echo) as server:
-        engine = _engine(server, tmp_path)
-    import httpx2
-    import openai
-
-    response = httpx2.Response(
-        429, headers=reply.headers, request=httpx2.Request("POST", "http://x")
-    )
-    error = openai.RateLimitError("slow", response=response, body=None)
-    assert engine._wait_s(error, 0) == 7
-    assert [engine._wait_s(ValueError(), attempt) for attempt in range(4)] == [
-        0.01,
-        0.02,
-        0.04,
-        0.08,
-    ]
-    assert engine._wait_s(ValueError(), 30) == 60
-
-
 def test_answers_are_kept_and_not_asked_for_again(tmp_path):
     requests = _requests(6)
     with LocalServer(_echo) as server:
@@ -210,17 +189,6 @@ def test_answers_before_a_failure_are_kept(tmp_path):
         answers = _generate(_engine(server, tmp_path, concurrency=1), _requests(8))
     assert len(answers) == 8
     assert len(server.requests) == 5 + 4
-
-
-def test_torn_line_of_the_cache_is_asked_for_again(tmp_path):
-    with LocalServer(_echo) as server:
-        _generate(_engine(server, tmp_path, concurrency=1), _requests(3))
-        file = tmp_path / "cache" / "answers.jsonl"
-        file.write_bytes(file.read_bytes()[:-9])
-        answers = _generate(_engine(server, tmp_path), _requests(3))
-        assert len(server.requests) == 4
-        assert _generate(_engine(server, tmp_path), _requests(3)) == answers
-    assert len(server.requests) == 4
 
 
 def test_budget_of_requests_stops_the_run_and_a_larger_one_goes_on(tmp_path):
@@ -284,9 +252,9 @@ def test_key_reaches_neither_log_nor_cache_nor_error(tmp_path, caplog):
         assert answers[0].text == "your key is [key]"
         assert KEY not in caplog.text
         assert "[key]" in caplog.text
-    cached = "".join(file.read_text() for file in (tmp_path / "cache").iterdir())
-    assert "your key is" in cached
-    assert KEY not in cached
+    cached = b"".join(file.read_bytes() for file in (tmp_path / "cache").iterdir())
+    assert b"your key is" in cached
+    assert KEY.encode() not in cached
     with LocalServer(lambda number, body: Reply(401, quote)) as server:
         with pytest.raises(EngineError) as caught:
             _generate(_engine(server, tmp_path), _requests(1))

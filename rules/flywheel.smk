@@ -1,0 +1,135 @@
+"""A turn of the flywheel, first half: the model is served, talks with simulated users, is judged.
+
+REQUIRED INPUTS: topics that `flywheel:` in config.yaml names, results/base/{model}/final_model or the
+    model of the turn before, resources/flywheel/*.txt, resources/demo/cases.json.
+OUTPUTS: results/demo/topics_{train,heldout}.jsonl, results/flywheel/turn_{turn}/bootstrap.json,
+    results/flywheel/turn_{turn}/{part}/{simulation_data,evaluation_results}.json
+"""
+
+
+rule make_demo_topics:
+    """Make the topics of the built-in flywheel: court cases that no other built-in data has."""
+    input:
+        resources=expand(
+            "resources/demo/{name}.json", name=["words", "numbers", "countries", "cases"]
+        ),
+        taken=[
+            "results/demo/base_corpus.jsonl",
+            "results/demo/cases.jsonl",
+            "results/demo/heldout_cases.jsonl",
+        ],
+    output:
+        train="results/demo/topics_train.jsonl",
+        heldout="results/demo/topics_heldout.jsonl",
+    log:
+        "logs/make_demo_topics.log",
+    benchmark:
+        "results/benchmarks/make_demo_topics.tsv"
+    retries: 1
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        flags=flags("make_demo_topics"),
+        code=code("make_demo_topics"),
+    shell:
+        "python workflow_scripts/make_demo_topics.py {params.flags} --taken {input.taken:q}"
+        " --resources resources/demo --folder results/demo > {log:q} 2>&1"
+
+
+rule bootstrap_model:
+    """Prove that the model of a turn can be served; record versions, settings and latencies."""
+    input:
+        model=served_model_files,
+        question="resources/flywheel/smoke_v1.txt",
+        system=system_prompt_files(),
+    output:
+        bootstrap="results/flywheel/turn_{turn}/bootstrap.json",
+    log:
+        "logs/bootstrap_model/turn_{turn}.log",
+    benchmark:
+        "results/benchmarks/bootstrap_model/turn_{turn}.tsv"
+    retries: 1
+    conda:
+        "../envs/core.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        gpu=0,
+    params:
+        flags=flags("bootstrap_model"),
+        model=served_model_flags,
+        code=code("bootstrap_model"),
+    shell:
+        "python workflow_scripts/bootstrap_model.py {params.flags} {params.model}"
+        " --question {input.question:q} --output {output.bootstrap:q}"
+        " --server-log results/.state/bootstrap_model/turn_{wildcards.turn}/server.log"
+        " > {log:q} 2>&1"
+
+
+rule simulate_dialogues:
+    """Let the model of a turn talk with simulated users about the topics of a part."""
+    input:
+        model=dialogue_model_files,
+        topics=topics_of,
+        prompt=settings.flywheel.user_prompt,
+        law="resources/demo/cases.json",
+        system=system_prompt_files(),
+    output:
+        simulation="results/flywheel/turn_{turn}/{part}/simulation_data.json",
+    log:
+        "logs/simulate_dialogues/turn_{turn}.{part}.log",
+    benchmark:
+        "results/benchmarks/simulate_dialogues/turn_{turn}.{part}.tsv"
+    retries: 1
+    conda:
+        "../envs/core.yaml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=720,
+        gpu=0,
+    params:
+        flags=flags("simulate_dialogues"),
+        model=dialogue_model_flags,
+        simulator=simulator_flags,
+        topics=topic_flags,
+        code=code("simulate_dialogues"),
+    shell:
+        "python workflow_scripts/simulate_dialogues.py {params.flags} {params.model}"
+        " {params.simulator} {params.topics} --topics {input.topics:q}"
+        " --user-prompt {input.prompt:q} --law {input.law:q} --output {output.simulation:q}"
+        " --state-dir results/.state/simulate_dialogues > {log:q} 2>&1"
+
+
+rule judge_responses:
+    """Score every answer: the judge those that may be learnt from, the evaluator the held-out."""
+    input:
+        simulation="results/flywheel/turn_{turn}/{part}/simulation_data.json",
+        prompt=settings.flywheel.judge_prompt,
+        law="resources/demo/cases.json",
+    output:
+        verdicts="results/flywheel/turn_{turn}/{part}/evaluation_results.json",
+    log:
+        "logs/judge_responses/turn_{turn}.{part}.log",
+    benchmark:
+        "results/benchmarks/judge_responses/turn_{turn}.{part}.tsv"
+    retries: 1
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=720,
+    params:
+        flags=flags("judge_responses"),
+        judge=judge_flags,
+        code=code("judge_responses"),
+    shell:
+        "python workflow_scripts/judge_responses.py {params.flags} {params.judge}"
+        " --simulation {input.simulation:q} --judge-prompt {input.prompt:q} --law {input.law:q}"
+        " --output {output.verdicts:q} > {log:q} 2>&1"

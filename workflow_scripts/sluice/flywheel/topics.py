@@ -1,0 +1,108 @@
+"""Topics: what the simulated users want to talk about."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sluice.errors import DataError
+from sluice.records import iterate_lines
+from sluice.seeds import derive_seed
+
+_EXPECTED = (
+    '{"id" or "question_id", "topic" or "category", and optionally "language", '
+    '"turns": [user messages], "reference": [right answers]}'
+)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic; from it comes one dialogue."""
+
+    id: str
+    topic: str
+    category: str | None
+    language: str | None
+    """Language of the dialogue, such as en; None leaves it to the settings."""
+    turns: tuple[str, ...]
+    """What the user asks, in order; may be empty or end before the dialogue does."""
+    references: tuple[str | None, ...]
+    """The right answers to ``turns``, None where there is none."""
+
+    def reference_for(self, message: str) -> str | None:
+        """The right answer to the last of the turns that the user's message contains."""
+        asked = [
+            ref for turn, ref in zip(self.turns, self.references, strict=True) if turn in message
+        ]
+        return asked[-1] if asked else None
+
+
+def read_topics(paths: Sequence[Path]) -> list[Topic]:
+    """The topics of JSONL files, in order. MT-Bench's question file is one.
+
+    Raises:
+        DataError: a file is missing, a line is no topic, or an id occurs twice.
+    """
+    topics: dict[str, Topic] = {}
+    for path in paths:
+        for number, line in iterate_lines(path):
+            topic = _parse(line, where=f"{path}, line {number:,}")
+            if topic.id in topics:
+                raise DataError(f"the topic id '{topic.id}' occurs twice", where=str(path))
+            topics[topic.id] = topic
+    if not topics:
+        raise DataError("there are no topics", where=", ".join(map(str, paths)), expected=_EXPECTED)
+    return list(topics.values())
+
+
+def choose_topics(
+    topics: Sequence[Topic], *, number: int | None, seed: int, part: str
+) -> list[Topic]:
+    """So many of the topics, drawn by seed, part and id, in the order of the file; all for None."""
+    if number is None or number >= len(topics):
+        return list(topics)
+    drawn = sorted(topics, key=lambda topic: derive_seed(seed, "choose_topics", part, topic.id))
+    kept = {topic.id for topic in drawn[:number]}
+    return [topic for topic in topics if topic.id in kept]
+
+
+def _parse(line: bytes, *, where: str) -> Topic:
+    try:
+        row = json.loads(line)
+        if not isinstance(row, dict):
+            raise TypeError("not an object")
+        turns = _texts(row.get("turns") or [], "turns")
+        references = _texts(row.get("reference") or [], "reference", may_lack=True)
+        references += [None] * (len(turns) - len(references))
+        return Topic(
+            id=_name(row, "id", "question_id"),
+            topic=_name(row, "topic", "category"),
+            category=row.get("category"),
+            language=row.get("language"),
+            turns=tuple(turn for turn in turns if turn is not None),
+            references=tuple(references[: len(turns)]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"the line is no topic: {str(error)[:200]}", where=where, expected=_EXPECTED
+        ) from None
+
+
+def _name(row: dict[str, Any], *keys: str) -> str:
+    for key in keys:
+        value = row.get(key)
+        if isinstance(value, int | str) and not isinstance(value, bool) and str(value).strip():
+            return str(value)
+    raise KeyError(f"none of {', '.join(keys)} holds a text")
+
+
+def _texts(values: Any, name: str, *, may_lack: bool = False) -> list[str | None]:
+    values = [values] if isinstance(values, str) else values
+    for value in values:
+        is_text = isinstance(value, str) and value.strip()
+        if not (is_text or (may_lack and value is None)):
+            raise TypeError(
+                f"'{name}' holds {type(value).__name__} or nothing where a text belongs"
+            )
+    return list(values)

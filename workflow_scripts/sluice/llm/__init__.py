@@ -1,0 +1,1 @@
+"""Talking to OpenAI-compatible servers: retries, budgets, keys, and answers kept on disk."""
