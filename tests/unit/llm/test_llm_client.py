@@ -1,0 +1,204 @@
+"""The client of OpenAI-compatible servers, against real HTTP servers on this machine."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import httpx2
+import openai
+import pytest
+from local_server import LocalServer, Reply, completion
+from support import ROOT
+
+from sluice.errors import EngineError
+from sluice.llm.cache import FILE_NAME, AnswerCache
+from sluice.llm.client import Access, ChatClient, RequestError
+from sluice.llm.replies import Reply as Answer
+from sluice.llm.spending import Budget, Prices
+
+KEY = "sk-do-not-tell-anyone-4711"
+
+
+def _echo(number, body):
+    return completion(f"echo {body['messages'][-1]['content']}")
+
+
+def _body(text, **more):
+    return {"model": "m", "messages": [{"role": "user", "content": text}], **more}
+
+
+def _ask(access, *bodies, cache=None):
+    """What comes of each request: an answer or an error."""
+
+    async def work():
+        async with ChatClient(access, cache=cache) as client:
+            work = [client.ask(body) for body in bodies]
+            return client, await asyncio.gather(*work, return_exceptions=True)
+
+    return asyncio.run(work())
+
+
+def _access(server, **more):
+    return Access(server.url, **{"timeout_s": 20.0, "first_wait_s": 0.01, **more})
+
+
+def _error(headers):
+    request = httpx2.Request("POST", "http://x")
+    response = httpx2.Response(429, headers=headers, request=request)
+    return openai.RateLimitError("slow", response=response, body=None)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "low", "high"), [(0, 1, 2), (1, 2, 4), (3, 8, 16), (40, 60, 60)]
+)
+def test_wait_doubles_with_jitter_up_to_a_minute(attempt, low, high):
+    client = ChatClient(Access("http://x", first_wait_s=2.0))
+    waits = [client.wait_s(ValueError(), attempt) for _ in range(200)]
+    assert low <= min(waits) <= max(waits) <= high
+    assert (len(set(waits)) > 100) is (low < high)
+
+
+@pytest.mark.parametrize(
+    ("wished", "least", "most"),
+    [("7", 7, 7), ("0.1", 0.25, 0.5), ("900", 60, 60), ("Wed, 21 Oct 2026", 0.25, 0.5)],
+)
+def test_a_longer_wait_that_the_server_wishes_is_kept(wished, least, most):
+    wait_s = ChatClient(Access("http://x")).wait_s(_error({"retry-after": wished}), 0)
+    assert least <= wait_s <= most
+
+
+@pytest.mark.parametrize(("status", "is_fatal"), [(400, 0), (422, 0), (401, 1), (403, 1), (404, 1)])
+def test_a_refused_request_is_told_from_a_server_that_refuses_all(status, is_fatal):
+    reply = Reply(status, b'{"error": {"message": "no"}}')
+    with LocalServer(lambda number, body: reply) as server:
+        _, (error,) = _ask(_access(server), _body("hello"))
+    assert isinstance(error, EngineError)
+    assert isinstance(error, RequestError) is not bool(is_fatal)
+    assert len(server.requests) == 1
+
+
+def test_the_place_is_free_while_a_request_waits_for_its_next_attempt():
+    def answer(number, body):
+        return Reply(429, b"{}", {"retry-after": "1"}) if number == 0 else _echo(number, body)
+
+    ended = []
+
+    async def work(server):
+        async with ChatClient(_access(server, concurrency=1)) as client:
+
+            async def ask(text):
+                await client.ask(_body(text))
+                ended.append(text)
+
+            await asyncio.gather(ask("first"), ask("second"))
+
+    with LocalServer(answer) as server:
+        asyncio.run(work(server))
+    assert ended == ["second", "first"]
+    assert server.most_at_once == 1
+
+
+def test_a_kept_answer_needs_the_very_same_request(tmp_path):
+    cache = AnswerCache(tmp_path)
+    with LocalServer(_echo) as server:
+        access = _access(server)
+        _, first = _ask(access, _body("a", seed=1), cache=cache)
+        client, again = _ask(access, _body("a", seed=1), cache=AnswerCache(tmp_path))
+        assert again == first
+        assert (client.spending.num_requests, client.spending.num_kept) == (0, 1)
+        assert client.spending.num_tokens == 0
+        others = [_body("a", seed=2), _body("a", seed=1, response_format={}), _body("b", seed=1)]
+        _ask(access, *others, cache=cache)
+    assert len(server.requests) == 4
+
+
+def test_an_identity_stands_for_an_address_that_changes(tmp_path):
+    num_asked = []
+    for identity in ("one", "one", "two"):
+        with LocalServer(_echo) as server:
+            _ask(_access(server, identity=identity), _body("a"), cache=AnswerCache(tmp_path))
+        num_asked.append(len(server.requests))
+    assert num_asked == [1, 0, 1]
+
+
+def test_budget_in_money_is_checked_before_each_request():
+    # 11 tokens in, 7 out: 11 x 2 + 7 x 10 = 92 millionths a request.
+    prices = Prices(per_million_input=2.0, per_million_output=10.0)
+    budget = Budget(max_cost=0.0002)
+    with LocalServer(_echo) as server:
+        access = _access(server, prices=prices, budget=budget, concurrency=1)
+        client, answers = _ask(access, *(_body(str(n)) for n in range(5)))
+    assert len(server.requests) == 3  # 92, 184, then 276 are spent
+    assert client.spending.cost(prices) == pytest.approx(0.000276)
+    errors = [each for each in answers if isinstance(each, EngineError)]
+    assert len(errors) == 2
+    assert "the budget is spent: 0.0003" in errors[0].what
+
+
+def test_a_refusal_is_an_answer_without_text():
+    with LocalServer(lambda number, body: completion(None, refusal="I may not.")) as server:
+        _, (answer,) = _ask(_access(server), _body("a"))
+    assert (answer.text, answer.refusal) == ("", "I may not.")
+
+
+@pytest.mark.parametrize("content", [["a"], {"text": "a"}, 3, "x" * 1_000_001])
+def test_an_answer_of_the_wrong_kind_is_asked_for_again(content):
+    def answer(number, body):
+        return completion(content) if number < 2 else _echo(number, body)
+
+    with LocalServer(answer) as server:
+        _, (reply,) = _ask(_access(server), _body("a"))
+    assert reply.text == "echo a"
+    assert len(server.requests) == 3
+
+
+def test_key_in_a_refusal_or_an_error_is_not_shown():
+    spiteful = json.dumps({"error": {"message": "x" * 280 + KEY}}).encode()
+    with LocalServer(lambda number, body: Reply(400, spiteful)) as server:
+        _, (error,) = _ask(_access(server, key=KEY), _body("a"))
+    assert "sk-do" not in str(error)
+    with LocalServer(lambda number, body: completion(None, refusal=f"not with {KEY}")) as server:
+        _, (answer,) = _ask(_access(server, key=KEY), _body("a"))
+    assert answer.refusal == "not with [key]"
+
+
+def test_a_file_that_is_no_cache_is_an_error_with_a_hint(tmp_path):
+    (tmp_path / FILE_NAME).write_bytes(b"not a database, but long enough to look at" * 30)
+    with pytest.raises(EngineError, match="kept answers cannot be used") as caught:
+        AnswerCache(tmp_path)
+    assert "delete it" in caught.value.hint
+
+
+def test_answers_outlive_a_killed_process_and_two_may_write_at_once(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from sluice.llm.cache import AnswerCache\n"
+        "from sluice.llm.replies import Reply\n"
+        "cache = AnswerCache(Path(sys.argv[1]))\n"
+        "for n in range(100000):\n"
+        "    cache.add(f'{sys.argv[2]}{n}', Reply(str(n), 1, 1)); print(n, flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow_scripts")}
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path), name],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in "ab"
+    ]
+    told = {}
+    for writer, name in zip(writers, "ab", strict=True):
+        told[name] = [int(writer.stdout.readline()) for _ in range(20)]
+    for writer in writers:
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    cache = AnswerCache(tmp_path)
+    for name, numbers in told.items():
+        assert [cache.get(f"{name}{n}") for n in numbers] == [Answer(str(n), 1, 1) for n in numbers]
+    check = sqlite3.connect(tmp_path / FILE_NAME).execute("PRAGMA integrity_check").fetchone()
+    assert check == ("ok",)
