@@ -1,5 +1,6 @@
 """Verdicts of a judge on every exchange of simulated dialogues, many at once."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,11 +122,14 @@ async def judge_dialogues(
     places = [(each, index) for each in dialogues for index in range(len(each["exchanges"]))]
     made: dict[int, tuple[Verdict, list[Reply]]] = {}
     bad: list[Verdict] = []
+    # What is not yet asked can still profit from what the server's first replies teach.
+    slots = asyncio.Semaphore(judge.client.access.concurrency)
 
     async def score(number: int) -> None:
         dialogue, index = places[number]
         so_far = dialogue["exchanges"][: index + 1]
-        made[number] = await judge.verdict(dialogue["id"], so_far)
+        async with slots:
+            made[number] = await judge.verdict(dialogue["id"], so_far)
         if made[number][0].status != "scored":
             bad.append(made[number][0])
             _check_failures(bad, len(places), max_failed_share)

@@ -17,7 +17,7 @@ _CASES = {
     "zh": re.compile(r"法条：(?P<rules>[^\n]+)。\n案情：(?P<facts>[^\n]+)"),
 }
 _RULE = re.compile(r"(?P<name>[^\d+-]+?) ?(?P<months>[+-]?\d+)")
-_VERDICT = re.compile(r"(?P<charge>[^|\n]+?) *\| *(?P<months>\d+)")
+_VERDICT = re.compile(r"^ *(?P<charge>[^|\n]+?) *\| *(?P<months>\d+)[ .。]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,6 @@ def read_law(path: Path) -> Law:
 
 
 def find_verdict(text: str) -> Verdict | None:
-    """The last ``charge | months`` in a text."""
+    """The last line of a text that is ``charge | months``."""
     found = list(_VERDICT.finditer(text))
     return Verdict(found[-1]["charge"].strip(), int(found[-1]["months"])) if found else None

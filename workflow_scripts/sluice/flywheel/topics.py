@@ -73,7 +73,9 @@ def _parse(line: bytes, *, where: str) -> Topic:
         if not isinstance(row, dict):
             raise TypeError("not an object")
         turns = _texts(row.get("turns") or [], "turns")
-        references = _texts(row.get("reference") or [], "reference", may_lack=True)
+        references = [
+            ref or None for ref in _texts(row.get("reference") or [], "reference", may_lack=True)
+        ]
         references += [None] * (len(turns) - len(references))
         return Topic(
             id=_name(row, "id", "question_id"),
@@ -100,8 +102,8 @@ def _name(row: dict[str, Any], *keys: str) -> str:
 def _texts(values: Any, name: str, *, may_lack: bool = False) -> list[str | None]:
     values = [values] if isinstance(values, str) else values
     for value in values:
-        is_text = isinstance(value, str) and value.strip()
-        if not (is_text or (may_lack and value is None)):
+        is_blank = value is None or (isinstance(value, str) and not value.strip())
+        if (is_blank and not may_lack) or not isinstance(value, str | None):
             raise TypeError(
                 f"'{name}' holds {type(value).__name__} or nothing where a text belongs"
             )

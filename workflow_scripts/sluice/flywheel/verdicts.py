@@ -15,6 +15,8 @@ STATUSES: tuple[VerdictStatus, ...] = (
     "failed",
 )
 _LONGEST_REASON = 1000
+# A reply of nothing but opening braces costs no more than this.
+_MAX_BRACES = 100
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,8 @@ def parse_verdict(text: str, *, rubric: Rubric) -> Verdict:
     ):
         return Verdict("unparsable", reason=_reason(text))
     reason = _reason(found[0].get("reason"))
-    if any(
-        value != int(value) or not rubric.lowest <= value <= rubric.highest
-        for value in values.values()
-    ):
+    scale = range(rubric.lowest, rubric.highest + 1)
+    if any(value not in scale for value in values.values()):  # 4.0 is in it, 4.5 and NaN are not
         return Verdict("out_of_range", reason=reason)
     return Verdict("scored", {name: int(value) for name, value in values.items()}, reason)
 
@@ -137,7 +137,10 @@ def _objects(text: str) -> list[dict[str, Any]]:
     """The outermost JSON objects in a text."""
     decoder = json.JSONDecoder()
     found, at = [], 0
-    while (start := text.find("{", at)) >= 0:
+    for _ in range(_MAX_BRACES):
+        start = text.find("{", at)
+        if start < 0:
+            break
         try:
             value, at = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):

@@ -1,0 +1,123 @@
+"""Topics files."""
+
+import json
+
+import pytest
+from support import ROOT
+
+from sluice.data.demo.topics import make_demo_topics
+from sluice.errors import DataError
+from sluice.flywheel.offline_law import read_law
+from sluice.flywheel.topics import choose_topics, read_topics
+from sluice.records import Message, Sample, write_samples
+from sluice.settings.flywheel import MakeDemoTopics
+
+MT_BENCH = ROOT.parent / "shared" / "data" / "dialogue" / "mt_bench_questions.jsonl"
+
+
+def _write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_topic_has_what_its_line_says(tmp_path):
+    row = {
+        "id": 7,
+        "topic": "law",
+        "language": "zh",
+        "turns": ["a?", "b?"],
+        "reference": [None, "B"],
+    }
+    (topic,) = read_topics([_write(tmp_path / "t.jsonl", row)])
+    assert (topic.id, topic.topic, topic.language, topic.turns) == ("7", "law", "zh", ("a?", "b?"))
+    assert topic.reference_for("Please check: b?") == "B"
+    assert topic.reference_for("a?") is None
+    assert topic.reference_for("something else") is None
+
+
+def test_a_bare_topic_is_enough(tmp_path):
+    (topic,) = read_topics([_write(tmp_path / "t.jsonl", {"id": "x", "topic": "weather"})])
+    assert (topic.turns, topic.references) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ({"topic": "no id"}, "none of id, question_id"),
+        ({"id": "x"}, "none of topic, category"),
+        ({"id": "x", "topic": "t", "turns": [""]}, "'turns' holds"),
+        ({"id": "x", "topic": "t", "turns": [3]}, "'turns' holds int"),
+        (["x"], "not an object"),
+    ],
+)
+def test_a_line_that_is_no_topic_is_an_error_that_names_it(tmp_path, row, what):
+    good = {"id": "a", "topic": "t"}
+    with pytest.raises(DataError, match=what) as caught:
+        read_topics([_write(tmp_path / "t.jsonl", good, row)])
+    assert caught.value.where.endswith("t.jsonl, line 2")
+
+
+def test_an_id_that_occurs_twice_is_an_error(tmp_path):
+    row = {"id": "x", "topic": "t"}
+    first, second = _write(tmp_path / "1.jsonl", row), _write(tmp_path / "2.jsonl", row)
+    with pytest.raises(DataError, match="'x' occurs twice"):
+        read_topics([first, second])
+    with pytest.raises(DataError, match="no topics"):
+        read_topics([_write(tmp_path / "3.jsonl")])
+
+
+def test_draw_depends_on_part_and_seed_and_keeps_the_order(tmp_path):
+    rows = [{"id": n, "topic": "t"} for n in range(100)]
+    topics = read_topics([_write(tmp_path / "t.jsonl", *rows)])
+    drawn = choose_topics(topics, number=30, seed=1, part="train_1")
+    assert len(drawn) == 30
+    assert [int(each.id) for each in drawn] == sorted(int(each.id) for each in drawn)
+    backwards = choose_topics(topics[::-1], number=30, seed=1, part="train_1")
+    assert drawn == backwards[::-1]
+    assert drawn != choose_topics(topics, number=30, seed=1, part="train_2")
+    assert drawn != choose_topics(topics, number=30, seed=2, part="train_1")
+    assert choose_topics(topics, number=None, seed=1, part="x") == topics
+
+
+@pytest.mark.skipif(not MT_BENCH.exists(), reason="needs MT-Bench's questions beside the project")
+def test_mt_bench_questions_are_topics_as_they_are():
+    topics = read_topics([MT_BENCH])
+    assert len(topics) == 80
+    assert {len(each.turns) for each in topics} == {2}
+    assert topics[0].id == "81"
+    assert topics[0].category == "writing"
+    assert topics[20].references[0] is None
+    assert any(each.references[0] for each in topics)
+
+
+def test_demo_topics_are_new_solvable_and_of_one_language(tmp_path):
+    taken = [Sample(messages=(Message(role="user", content="x"),), dataset="d", id="d_0")]
+    write_samples(tmp_path / "taken.jsonl", taken)
+    settings = MakeDemoTopics(num_demo_train_topics=40, num_demo_heldout_topics=20)
+    law = read_law(ROOT / "resources/demo/cases.json")
+
+    def make(name):
+        make_demo_topics(
+            ROOT / "resources/demo",
+            taken=[tmp_path / "taken.jsonl"],
+            folder=tmp_path / name,
+            settings=settings,
+        )
+        return [
+            read_topics([tmp_path / name / f"topics_{part}.jsonl"]) for part in ("train", "heldout")
+        ]
+
+    train, heldout = make("first")
+    assert (len(train), len(heldout)) == (40, 20)
+    assert make("second") == [train, heldout]
+    asked = [turn for each in (*train, *heldout) for turn in each.turns]
+    assert len(asked) == len(set(asked)) == 120
+    for topic in (*train, *heldout):
+        for turn, reference in zip(topic.turns, topic.references, strict=True):
+            case = law.find_case(turn)
+            assert (str(case.verdict), case.language) == (reference, topic.language)
+    # A question that is taken is drawn by no topic.
+    first = Sample(messages=(Message(role="user", content=asked[0]),), dataset="d", id="d_0")
+    write_samples(tmp_path / "taken.jsonl", [first])
+    train, heldout = make("third")
+    assert asked[0] not in [turn for each in (*train, *heldout) for turn in each.turns]
