@@ -86,7 +86,7 @@ def test_mt_bench_questions_are_topics_as_they_are():
     assert {len(each.turns) for each in topics} == {2}
     assert topics[0].id == "81"
     assert topics[0].category == "writing"
-    assert topics[20].references[0] is None
+    assert topics[0].references[0] is None
     assert any(each.references[0] for each in topics)
 
 

@@ -125,8 +125,10 @@ def test_a_text_that_seems_to_end_the_dialogue_does_not_mislead_the_judge():
 
 
 def test_one_judge_errs_in_about_four_of_a_hundred_verdicts():
-    num_errors = sum(_judged(RIGHT, errs=True, seed=seed)["accuracy"] == 1 for seed in range(1000))
-    assert 20 <= num_errors <= 60  # 40 expected
+    num_errors = sum(
+        _judged(RIGHT, errs=True, seed=seed)["accuracy"] == 1 for seed in range(1000, 3000)
+    )
+    assert 50 <= num_errors <= 110  # 80 expected
     assert all(_judged(RIGHT, seed=seed)["accuracy"] == 5 for seed in range(20))
 
 
