@@ -32,6 +32,7 @@ def config_reference() -> str:
     for name, fields in sections.items():
         if fields is not None:
             parts.append(_chapter(name, schema["properties"][name], fields))
+            parts += _holders(fields, schema)
     return "\n".join(parts)
 
 
@@ -54,6 +55,19 @@ def _section(entry: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | 
     return fields
 
 
+def _holders(fields: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """A table of what stands below the fields that hold settings of their own, which are alike."""
+    found = [entry["$ref"].rsplit("/", 1)[1] for entry in fields.values() if "$ref" in entry]
+    if not found:
+        return []
+    names = ", ".join(f"`{name}`" for name, entry in fields.items() if "$ref" in entry)
+    below = {
+        name: {key: value for key, value in entry.items() if (name, key) != ("model", "default")}
+        for name, entry in schema["$defs"][found[0]]["properties"].items()
+    }
+    return [f"Below each of {names}:\n\n{_table(below, readers={})}"]
+
+
 def _first_rule(name: str) -> int:
     """Where in the workflow a field is first read; fields that no script reads come first."""
     readers = [name in model.model_fields for model in RULE_SETTINGS.values()]
@@ -71,6 +85,7 @@ def _table(fields: dict[str, Any], *, readers: Mapping[str, type[Settings]] = RU
     for name, entry in fields.items():
         meaning = " ".join(entry.get("description", "").split())
         default = "required" if "default" not in entry else f"`{_shown(entry['default'])}`"
+        default = f"`{entry['default']['model']}`" if "$ref" in entry else default
         row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name, readers))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines) + "\n"
@@ -83,6 +98,8 @@ def _shown(value: Any) -> str:
 def _legal(entry: dict[str, Any]) -> str:
     if "anyOf" in entry:
         return " or ".join(_legal(choice) for choice in entry["anyOf"])
+    if "$ref" in entry:
+        return "mapping"
     if "enum" in entry:
         return ", ".join(str(choice) for choice in entry["enum"])
     if entry.get("type") == "array":
