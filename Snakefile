@@ -14,6 +14,7 @@ configfile: "config.yaml"
 include: "rules/common.smk"
 include: "rules/common_models.smk"
 include: "rules/common_texts.smk"
+include: "rules/common_devices.smk"
 include: "rules/common_sampling.smk"
 include: "rules/demo.smk"
 include: "rules/data.smk"
@@ -41,3 +42,7 @@ rule all:
         final_artifacts(),
         "results/report/summary.txt",
         "results/provenance.json",
+
+
+onerror:
+    show_hints(log)

@@ -58,7 +58,6 @@ rule train_base_model:
     resources:
         mem_mb=4000,
         runtime=60,
-        gpu=0,
     params:
         flags=flags("train_base_model"),
         kind="corpus" if settings.base.text else "samples",

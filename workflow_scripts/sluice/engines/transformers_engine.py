@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from sluice.devices import find_device
 from sluice.engines.decoding import Rows
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
@@ -118,7 +119,7 @@ def load_engine(
     """The engine of a checkpoint: bf16 on a GPU, fp32 on a CPU.
 
     Raises:
-        EngineError: the device is not there.
+        DeviceError: the device is not there.
         ModelError: model or adapter cannot be loaded.
     """
     quiet_transformers()
@@ -130,28 +131,6 @@ def load_engine(
     tokenizer = find_tokenizer(model, revision=revision, adapter=adapter)
     logger.info("%s%s on %s in %s", model, f" with {adapter}" if adapter else "", place, dtype)
     return TransformersEngine(loaded.to(place).eval(), tokenizer, batch_size=batch_size)
-
-
-def find_device(device: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU where there is one.
-
-    Raises:
-        EngineError: there is no such device.
-    """
-    has_gpu = torch.cuda.is_available()
-    try:
-        place = torch.device(("cuda" if has_gpu else "cpu") if device == "auto" else device)
-    except RuntimeError:
-        raise EngineError(
-            f"'{device}' is no device", expected="auto, cpu, cuda, cuda:1 ..."
-        ) from None
-    num_gpus = torch.cuda.device_count() if has_gpu else 0
-    if place.type == "cuda" and (place.index or 0) >= num_gpus:
-        raise EngineError(
-            f"device '{device}' is asked for, and this machine has {num_gpus} usable GPUs",
-            hint="--device auto takes a GPU where there is one, --device cpu needs none",
-        )
-    return place
 
 
 def load_model(model: str, *, revision: str | None, dtype: torch.dtype) -> Any:

@@ -1,0 +1,16 @@
+"""How many of a machine's GPUs a step was given; mixed into the arguments of scripts that use one."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sluice.settings.base import Settings
+
+
+class GpuShare(Settings):
+    """Given by the rule, from its ``gpu`` resource; by hand it may be left away."""
+
+    num_gpus: Annotated[int, Field(ge=0)] | None = None
+    """GPUs that this run was given: it takes so many free ones, waits where others have them, and
+    stops where the machine has fewer. 0: it sees none. Not given: it sees all, and takes none from
+    others."""
