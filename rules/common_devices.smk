@@ -30,8 +30,8 @@ def gate_gpus(wildcards):
     return 0 if settings.gate.device == "cpu" else 1
 
 
-def show_hints(log):
-    """Says what to do about failures that the cluster reported; `log` is Snakemake's own log."""
-    text = Path(log).read_text(encoding="utf-8", errors="replace")
+def show_hints(logs):
+    """Says what to do about failures that the cluster reported; `logs` are Snakemake's own."""
+    text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
     for hint in cluster_hints(text):
         sys.stderr.write(f"{hint}\n")

@@ -149,8 +149,7 @@ class Slurm:
         return "\n".join(lines)
 
     def _daemon(self, *words: str) -> None:
-        log = open(self.folder / f"{'-'.join(words[:1] + words[-1:]).replace('/', '_')}.out", "wb")
-        with log:
+        with open(self.folder / f"{len(self._daemons)}.{words[0]}.out", "wb") as log:
             started = subprocess.Popen(
                 [shutil.which(words[0], path=_PATH) or words[0], *words[1:]],
                 stdin=subprocess.DEVNULL,

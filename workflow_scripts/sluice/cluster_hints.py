@@ -30,7 +30,7 @@ _HINTS = {
         "sinfo --Format=Partition,Time shows the limit; lower the rule's 'runtime' in "
         "profiles/slurm/config.yaml: steps of hours go on where they were when they run again",
     ),
-    r"SLURM status is: '(OUT_OF_MEMORY)'|[Ee]xceeded (?:job|step) memory limit|oom.kill": (
+    r"SLURM status is: '(OUT_OF_MEMORY)'|[Ee]xceeded (?:job )?memory limit|oom.kill": (
         "a job needed more memory than it was given, and each further try got more",
         "raise the rule's 'mem_mb' in profiles/slurm/config.yaml",
     ),

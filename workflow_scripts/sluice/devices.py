@@ -107,7 +107,9 @@ def claim_gpus(gpus: Sequence[str], num_gpus: int, *, folder: Path | None = None
             return chosen
         if time.monotonic() - said >= _SAY_AGAIN_S:
             said = time.monotonic()
-            logger.info("waiting: %d of %d GPUs are free, %d needed", *_counts(locks, gpus, num_gpus))
+            logger.info(
+                "waiting: %d of %d GPUs are free, %d needed", *_counts(locks, gpus, num_gpus)
+            )
         time.sleep(_LOOK_AGAIN_S)
 
 
@@ -150,7 +152,7 @@ def _check_torch_sees(num_gpus: int, *, place: str) -> None:
             f"{torch.__version__} can use {seen}",
             expected="a driver that fits torch's CUDA build; nvidia-smi and "
             "python -m torch.utils.collect_env say what is there",
-            hint=f"send the rule to nodes with GPUs (slurm_partition, constraint), or {_ON_THE_CPU}",
+            hint=f"send the rule to nodes with GPUs (partition, constraint), or {_ON_THE_CPU}",
         )
 
 
@@ -164,12 +166,14 @@ def _lock_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"sluice-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise DeviceError(f"{folder} belongs to another user", hint="set TMPDIR to a folder of yours")
+        raise DeviceError(
+            f"{folder} belongs to another user", hint="set TMPDIR to a folder of yours"
+        )
     return folder
 
 
 def _try_lock(file: Path) -> IO[str] | None:
-    lock = open(file, "w")
+    lock = file.open("w")  # stays open: a lock lives as long as its file is
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

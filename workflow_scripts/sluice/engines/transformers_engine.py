@@ -6,6 +6,7 @@ ended leave the batch.
 """
 
 from collections.abc import Container, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import EngineError, ModelError
 from sluice.logs import get_logger, quiet_transformers
+from sluice.memory import FittingBatches
 
 logger = get_logger(__name__)
 
@@ -58,15 +60,23 @@ class TransformersEngine:
         logits depend on the batch around it.
         """
         prompts = encode_prompts(self._tokenizer, requests)
+        fitting = FittingBatches[int](
+            "prompts",
+            tokens=lambda index: len(prompts[index]) + sampling.max_new_tokens,
+            hint="lower max_new_tokens, or take a GPU with more memory",
+        )
+
+        def complete(batch: Sequence[int]) -> list[Completion]:
+            seeds = [requests[index].seed for index in batch]
+            return self.complete(
+                [prompts[index] for index in batch], seeds=seeds, sampling=sampling
+            )
+
         self._check_room(prompts)
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=self._batch_size):
             if all(index in skip for index in batch):
                 continue
-            completions = self.complete(
-                [prompts[index] for index in batch],
-                seeds=[requests[index].seed for index in batch],
-                sampling=sampling,
-            )
+            completions = chain.from_iterable(fitting.run(complete, batch))
             for index, completion in zip(batch, completions, strict=True):
                 if index not in skip:
                     yield index, completion
