@@ -25,6 +25,16 @@ def gpus_of_engine(engine):
     return engine.tensor_parallel_size if engine.engine == "vllm" else 1
 
 
+def base_gpus(wildcards):
+    """How many GPUs base training uses; the small built-in model needs none."""
+    return settings.base.num_processes if settings.base.text else 0
+
+
+def base_loss_gpus(wildcards):
+    """How many GPUs the measuring of bits per byte uses."""
+    return 0 if settings.base_loss.device == "cpu" else 1
+
+
 def gate_gpus(wildcards):
     """How many GPUs a pass of the scoring model uses."""
     return 0 if settings.gate.device == "cpu" else 1

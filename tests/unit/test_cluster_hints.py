@@ -16,7 +16,9 @@ SAID = {
     "sbatch: error: Batch job submission failed: Invalid account or account/partition "
     "combination specified": "account may not submit",
     "SLURM-job '12' failed, SLURM status is: 'OUT_OF_MEMORY'. Detailed": "more memory",
-    "slurmstepd-gpu1: error: StepId=8.0 exceeded memory limit (527720448 > 524288000)": "more memory",
+    "slurmstepd-gpu1: error: StepId=8.0 exceeded memory limit (527720448 > 524288000)": (
+        "more memory"
+    ),
     "SLURM-job '12' failed, SLURM status is: 'TIMEOUT'. Detailed": "ran out of time",
     "SLURM-job '3' failed due to a node failure, SLURM status is: 'NODE_FAIL'. Failed": (
         "a node failed"

@@ -8,7 +8,7 @@ from sluice.settings.base import Settings
 
 
 class GpuShare(Settings):
-    """Mixed into the arguments of a script that uses GPUs; given by the rule, from its ``gpu`` resource; by hand it may be left away."""
+    """Mixed into the arguments of a script that uses GPUs; the rule gives it its resource gpu."""
 
     num_gpus: Annotated[int, Field(ge=0)] | None = None
     """GPUs that this run was given: it takes so many free ones, waits where others have them, and
