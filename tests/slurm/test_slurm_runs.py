@@ -141,7 +141,7 @@ def _follow_the_page(folder):
 @pytest.mark.parametrize(
     ("entry", "wrong", "said", "hint"),
     [
-        ("partition", "nope", "no such partition 'nope'", "sinfo --summarize"),
+        ("partition", "nope", "this cluster has no such partition 'nope'", "sinfo --summarize"),
         ("gpu_model", "h100", "no node of the partition has what a rule asks for", "gpu_model"),
         ("constraint", "moon", "no node has the feature", "constraint"),
     ],
