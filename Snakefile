@@ -14,6 +14,7 @@ configfile: "config.yaml"
 include: "rules/common.smk"
 include: "rules/common_models.smk"
 include: "rules/common_texts.smk"
+include: "rules/common_devices.smk"
 include: "rules/common_sampling.smk"
 include: "rules/demo.smk"
 include: "rules/data.smk"
@@ -52,3 +53,7 @@ rule all:
         "results/provenance.json",
         "results/report/report.html",
         tracked_results(),
+
+
+onerror:
+    show_hints(log)

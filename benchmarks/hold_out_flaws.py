@@ -37,7 +37,6 @@ def quality_of(settings: WarmUpGate, folder: Path) -> pd.DataFrame:
         settings=settings,
         output=folder / "gates.pt",
         training_log=folder / "log.json",
-        device="cpu",
         state_root=folder / "state",
     )
     tables = []
@@ -48,10 +47,9 @@ def quality_of(settings: WarmUpGate, folder: Path) -> pd.DataFrame:
             dataset=name,
             shard=SHARD,
             gate_weights=folder / "gates.pt",
-            settings=CollectRouterData(with_ifd=False),
+            settings=CollectRouterData(with_ifd=False, device="cpu"),
             output=folder / f"{name}.pt",
             ledger_path=folder / f"{name}.ledger.json",
-            device="cpu",
             state_root=folder / "state",
         )
         table = score_samples(data, settings=ScoreSamples())

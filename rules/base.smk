@@ -58,7 +58,7 @@ rule train_base_model:
     resources:
         mem_mb=4000,
         runtime=60,
-        gpu=0,
+        gpu=base_gpus,
     params:
         flags=flags("train_base_model"),
         kind="corpus" if settings.base.text else "samples",
@@ -67,4 +67,5 @@ rule train_base_model:
         "python workflow_scripts/train_base_model.py {params.flags}"
         " --{params.kind} {input.source:q} --tokenizer results/tokenizer/{wildcards.model:q}"
         " --output {output.model:q} --training-log {output.training_log:q}"
+        " --num-gpus {resources.gpu}"
         " --state results/.state/train_base_model/{wildcards.model:q} > {log:q} 2>&1"

@@ -27,7 +27,7 @@ rule evaluate_base_loss:
     resources:
         mem_mb=8000,
         runtime=240,
-        gpu=0,
+        gpu=base_loss_gpus,
     params:
         flags=flags("evaluate_base_loss"),
         source=model_flags,
@@ -38,6 +38,6 @@ rule evaluate_base_loss:
         code=code("evaluate_base_loss"),
     shell:
         "python workflow_scripts/evaluate_base_loss.py {params.flags} {params.source}"
-        " {params.texts} --prompts {input.prompts:q} --output {output.loss:q}"
+        " {params.texts} --num-gpus {resources.gpu} --prompts {input.prompts:q} --output {output.loss:q}"
         " --samples-output {output.samples:q}"
         " --state-dir results/.state/evaluate_base_loss/{wildcards.model:q} > {log:q} 2>&1"

@@ -38,6 +38,11 @@ def subject_flags(wildcards):
     return flags_of_model(name)
 
 
+def suite_gpus(wildcards):
+    """How many GPUs a suite's engine uses."""
+    return gpus_of_engine(settings.suites[wildcards.suite])
+
+
 def suite_samples(wildcards):
     """A suite's samples: its own file, or what is made of LawShift's folder."""
     suite = settings.suites[wildcards.suite]

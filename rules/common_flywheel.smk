@@ -102,3 +102,8 @@ def judge_flags(wildcards):
 def system_prompt_files():
     """The local model's system message, where there is one."""
     return [settings.flywheel.system_prompt] if settings.flywheel.system_prompt else []
+
+
+def server_gpus(wildcards):
+    """How many GPUs the local server uses."""
+    return 0 if settings.flywheel.server_device == "cpu" else 1

@@ -1,7 +1,7 @@
 """What the rule of sampling takes from the configuration, by the task's name.
 
 REQUIRED INPUTS: rules/common.smk before it.
-OUTPUTS: none; defines `task_model_files`, `task_prompts`, `task_flags` and `tasks_of`.
+OUTPUTS: none; defines `task_model_files`, `task_prompts`, `task_flags`, `task_gpus` and `tasks_of`.
 """
 
 from sluice.settings.sampling import TaskSettings
@@ -22,6 +22,11 @@ def task_flags(wildcards):
     task = settings.tasks[wildcards.task]
     choices = shlex.join(to_flags(narrow(task, TaskSettings)))
     return " ".join(filter(None, [flags_of_model(task.model), choices]))
+
+
+def task_gpus(wildcards):
+    """How many GPUs a task's engine uses."""
+    return gpus_of_engine(settings.tasks[wildcards.task])
 
 
 def tasks_of(*engines):

@@ -17,6 +17,11 @@ def adapter_flags(wildcards):
     return shlex.join(to_flags(adapter_settings(wildcards.adapter, settings)))
 
 
+def adapter_gpus(wildcards):
+    """A GPU for each process that an adapter trains on."""
+    return settings.adapters[wildcards.adapter].num_processes
+
+
 def adapter_base_files(wildcards):
     """What the model below an adapter is made from."""
     return files_of_model(settings.adapters[wildcards.adapter].model)

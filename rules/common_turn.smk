@@ -26,6 +26,11 @@ def turn_adapter_flags(wildcards):
     return shlex.join(to_flags(turn_adapter_settings(settings)))
 
 
+def turn_gpus(wildcards):
+    """A GPU for each process that a turn trains on."""
+    return turn_adapter_settings(settings).num_processes
+
+
 def held_out_files(name):
     """A file of the held-out dialogues of every turn up to the wildcard's."""
 

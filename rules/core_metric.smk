@@ -37,7 +37,7 @@ rule evaluate_core:
     resources:
         mem_mb=8000,
         runtime=720,
-        gpu=0,
+        gpu=1,
     params:
         flags=flags("evaluate_core"),
         model=model_flags,
@@ -45,4 +45,4 @@ rule evaluate_core:
     shell:
         "python workflow_scripts/evaluate_core.py {params.flags} {params.model}"
         " --table {output.table:q} --items {output.decisions:q} --state-dir"
-        " results/.state/evaluate_core/{wildcards.model:q} > {log:q} 2>&1"
+        " results/.state/evaluate_core/{wildcards.model:q} --num-gpus {resources.gpu} > {log:q} 2>&1"

@@ -27,14 +27,14 @@ rule generate_answers:
     resources:
         mem_mb=8000,
         runtime=240,
-        gpu=0,
+        gpu=suite_gpus,
     params:
         flags=answering_flags,
         subject=subject_flags,
         code=code("generate_answers"),
     shell:
         "python workflow_scripts/generate_answers.py {params.flags} {params.subject}"
-        " --samples {input.samples:q} --output {output.answers:q} --state-dir"
+        " --samples {input.samples:q} --output {output.answers:q} --num-gpus {resources.gpu} --state-dir"
         " results/.state/generate_answers/{wildcards.subject:q}/{wildcards.suite:q} > {log:q} 2>&1"
 
 
@@ -47,7 +47,7 @@ use rule generate_answers as generate_answers_with_vllm with:
     resources:
         mem_mb=32000,
         runtime=1440,
-        gpu=1,
+        gpu=suite_gpus,
 
 
 rule grade_answers:

@@ -78,12 +78,13 @@ rule warm_up_gate:
     resources:
         mem_mb=8000,
         runtime=120,
-        gpu=0,
+        gpu=gate_gpus,
     params:
         flags=flags("warm_up_gate"),
         code=code("warm_up_gate"),
     shell:
         "python workflow_scripts/warm_up_gate.py {params.flags} --model {input.folder:q}"
+        " --num-gpus {resources.gpu}"
         " --samples {input.samples:q} --output {output.weights:q}"
         " --training-log {output.training_log:q}"
         " --state-dir results/.state/warm_up_gate > {log:q} 2>&1"
@@ -110,7 +111,7 @@ rule collect_router_data:
     resources:
         mem_mb=8000,
         runtime=240,
-        gpu=0,
+        gpu=gate_gpus,
     params:
         flags=flags("collect_router_data"),
         code=code("collect_router_data"),
@@ -118,7 +119,8 @@ rule collect_router_data:
         "python workflow_scripts/collect_router_data.py {params.flags} --model {input.folder:q}"
         " --gate-weights {input.weights:q} --samples {input.samples:q} --dataset {wildcards.dataset}"
         " --shard {wildcards.shard} --num-shards {wildcards.num_shards} --output {output.shard:q}"
-        " --ledger {output.ledger:q} --state-dir results/.state/collect_router_data > {log:q} 2>&1"
+        " --ledger {output.ledger:q} --num-gpus {resources.gpu}"
+        " --state-dir results/.state/collect_router_data > {log:q} 2>&1"
 
 
 rule merge_router_data:

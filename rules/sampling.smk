@@ -31,7 +31,7 @@ rule sample_responses:
     resources:
         mem_mb=8000,
         runtime=480,
-        gpu=0,
+        gpu=task_gpus,
     params:
         flags=flags("sample_responses"),
         task=task_flags,
@@ -39,6 +39,7 @@ rule sample_responses:
     shell:
         "python workflow_scripts/sample_responses.py {params.flags} {params.task}"
         " --training_data {input.prompts:q} --output {output.sampled:q}"
+        " --num-gpus {resources.gpu}"
         " --state-dir results/.state/sample_responses > {log:q} 2>&1"
 
 
@@ -51,4 +52,4 @@ use rule sample_responses as sample_responses_with_vllm with:
     resources:
         mem_mb=32000,
         runtime=1440,
-        gpu=1,
+        gpu=task_gpus,

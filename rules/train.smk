@@ -29,7 +29,7 @@ rule fine_tune:
     resources:
         mem_mb=8000,
         runtime=720,
-        gpu=0,
+        gpu=adapter_gpus,
     params:
         flags=adapter_flags,
         source=adapter_base_flags,
@@ -39,7 +39,7 @@ rule fine_tune:
     shell:
         "python workflow_scripts/fine_tune.py {params.flags} {params.source}"
         " --samples {input.samples:q} --output {params.folder:q} --state-dir {params.state:q}"
-        " > {log:q} 2>&1"
+        " --num-gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule merge_adapter:
@@ -60,7 +60,6 @@ rule merge_adapter:
     resources:
         mem_mb=8000,
         runtime=60,
-        gpu=0,
     params:
         flags=flags("merge_adapter"),
         source=adapter_base_flags,

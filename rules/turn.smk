@@ -58,6 +58,10 @@ use rule fine_tune as fine_tune_turn with:
         "results/benchmarks/fine_tune/turn_{turn}.tsv"
     wildcard_constraints:
         turn="[1-9][0-9]*",
+    resources:
+        mem_mb=8000,
+        runtime=720,
+        gpu=turn_gpus,
     params:
         flags=turn_adapter_flags,
         source=learner_flags,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.device import GpuShare
 from sluice.settings.flywheel import BootstrapModel
 
 
-class Arguments(BootstrapModel):
+class Arguments(BootstrapModel, GpuShare):
     """Prove that a model can be served."""
 
     model_path: str
@@ -27,8 +28,10 @@ class Arguments(BootstrapModel):
 
 def main(arguments: Arguments) -> None:
     """Serves, asks, writes."""
+    from sluice.devices import take_gpus
     from sluice.flywheel.bootstrapping import bootstrap_model
 
+    take_gpus(arguments.num_gpus, device=arguments.server_device)
     bootstrap_model(
         arguments.model_path,
         revision=arguments.revision,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.device import GpuShare
 from sluice.settings.gate import CollectRouterData
 
 
-class Arguments(CollectRouterData):
+class Arguments(CollectRouterData, GpuShare):
     """Collect gate logits, perplexity and entropy of every token."""
 
     model: Path
@@ -30,16 +31,16 @@ class Arguments(CollectRouterData):
     """Which part of the samples, from 0."""
     num_shards: int = 1
     """Into how many parts the samples are split."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
     state_dir: Path = Path("results/.state/collect_router_data")
     """Where finished batches are kept."""
 
 
 def main(arguments: Arguments) -> None:
     """Scores the shard's samples."""
+    from sluice.devices import take_gpus
     from sluice.gate.runs import collect_shard
 
+    take_gpus(arguments.num_gpus, device=arguments.device)
     collect_shard(
         arguments.model,
         arguments.samples,
@@ -49,7 +50,6 @@ def main(arguments: Arguments) -> None:
         settings=narrow(arguments, CollectRouterData),
         output=arguments.output,
         ledger_path=arguments.ledger,
-        device=arguments.device,
         state_root=arguments.state_dir,
     )
 

@@ -14,9 +14,10 @@ from tyro.conf import arg
 from sluice.cli import run
 from sluice.settings.base import narrow
 from sluice.settings.base_loss import EvaluateBaseLoss
+from sluice.settings.device import GpuShare
 
 
-class Arguments(EvaluateBaseLoss):
+class Arguments(EvaluateBaseLoss, GpuShare):
     """Bits per byte of a causal language model on train and held-out text, and samples of it."""
 
     model: Annotated[str, arg(aliases=["--hf-path"])]
@@ -40,7 +41,9 @@ class Arguments(EvaluateBaseLoss):
 def main(arguments: Arguments) -> None:
     """Scores both texts, samples, writes."""
     from sluice.base_loss.running import LossInputs, evaluate_base_loss
+    from sluice.devices import take_gpus
 
+    take_gpus(arguments.num_gpus, device=arguments.device)
     texts = {"train": arguments.train_text, "heldout": arguments.heldout_text}
     output = arguments.output
     evaluate_base_loss(

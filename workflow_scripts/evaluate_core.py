@@ -12,9 +12,10 @@ from tyro.conf import arg
 from sluice.cli import run
 from sluice.settings.base import narrow
 from sluice.settings.core_metric import EvaluateCore
+from sluice.settings.device import GpuShare
 
 
-class Arguments(EvaluateCore):
+class Arguments(EvaluateCore, GpuShare):
     """Evaluate a base model on the CORE metric."""
 
     model: Annotated[str, arg(aliases=["--hf-path"])]
@@ -34,7 +35,9 @@ class Arguments(EvaluateCore):
 def main(arguments: Arguments) -> None:
     """Evaluates and writes."""
     from sluice.core_metric.runs import evaluate_core
+    from sluice.devices import take_gpus
 
+    take_gpus(arguments.num_gpus, device=arguments.device)
     evaluate_core(
         arguments.model,
         revision=arguments.revision,

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.device import GpuShare
 from sluice.settings.training import FineTune
 
 
-class Arguments(FineTune):
+class Arguments(FineTune, GpuShare):
     """Fine-tune a model on canonical samples."""
 
     model: str
@@ -30,25 +31,26 @@ class Arguments(FineTune):
 
 def main(arguments: Arguments) -> None:
     """Trains, on one process or on several, and writes the result."""
+    from sluice.devices import take_gpus
     from sluice.training.launching import relaunch
 
+    take_gpus(arguments.num_gpus)
     if relaunch(arguments):
         return
     from sluice.training.adapters import BaseModel
     from sluice.training.results import Outputs
     from sluice.training.runs import fine_tune
 
-    folder = arguments.output
     fine_tune(
         BaseModel(arguments.model, arguments.revision, arguments.trust_remote_code),
         arguments.samples,
         narrow(arguments, FineTune),
         outputs=Outputs(
-            model=folder / "final_model",
-            metrics=folder / "metrics.json",
-            logs=folder / "logs",
-            ledger=folder / "samples.ledger.json",
-            rejected=folder / "samples.rejected.jsonl",
+            model=arguments.output / "final_model",
+            metrics=arguments.output / "metrics.json",
+            logs=arguments.output / "logs",
+            ledger=arguments.output / "samples.ledger.json",
+            rejected=arguments.output / "samples.rejected.jsonl",
         ),
         state_root=arguments.state_dir,
     )

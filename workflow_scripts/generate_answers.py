@@ -9,11 +9,12 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.device import GpuShare
 from sluice.settings.engine import EngineSettings
 from sluice.settings.evaluation import GenerateAnswers
 
 
-class Arguments(GenerateAnswers):
+class Arguments(GenerateAnswers, GpuShare):
     """Let a model, or an adapter on it, answer the items of a suite."""
 
     samples: Path
@@ -32,9 +33,11 @@ class Arguments(GenerateAnswers):
 
 def main(arguments: Arguments) -> None:
     """Loads the engine, answers, writes."""
+    from sluice.devices import take_gpus
     from sluice.engines.building import make_engine
     from sluice.evaluation.answering import answer_suite
 
+    take_gpus(arguments.num_gpus, device=arguments.device)
     source = {name: getattr(arguments, name) for name in ("model", "revision", "adapter")}
     answer_suite(
         arguments.samples,

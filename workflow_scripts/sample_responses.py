@@ -11,10 +11,11 @@ import tyro
 
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.device import GpuShare
 from sluice.settings.sampling import SampleResponses, TaskSettings
 
 
-class Arguments(TaskSettings, SampleResponses):
+class Arguments(TaskSettings, SampleResponses, GpuShare):
     """Sample responses, keep the correct ones."""
 
     model_path: Annotated[str, tyro.conf.arg(aliases=["--model"])]
@@ -37,8 +38,10 @@ class Arguments(TaskSettings, SampleResponses):
 
 def main(arguments: Arguments) -> None:
     """Samples, grades, writes."""
+    from sluice.devices import take_gpus
     from sluice.sampling.runs import sample_responses
 
+    take_gpus(arguments.num_gpus, device=arguments.device)
     sample_responses(
         narrow(arguments, TaskSettings),
         seed=arguments.seed,

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.device import GpuShare
 from sluice.settings.flywheel import SimulateDialogues
 from sluice.settings.llm import Endpoint, Simulator
 
 
-class Arguments(Simulator, SimulateDialogues):
+class Arguments(Simulator, SimulateDialogues, GpuShare):
     """Simulate dialogues; base-url, model and api-key flags are the simulated user's."""
 
     model_path: str
@@ -39,8 +40,10 @@ class Arguments(Simulator, SimulateDialogues):
 
 def main(arguments: Arguments) -> None:
     """Serves the model, simulates, writes."""
+    from sluice.devices import take_gpus
     from sluice.flywheel.simulation_run import Sources, simulate_dialogues
 
+    take_gpus(arguments.num_gpus, device=arguments.server_device)
     names = ("revision", "topics", "num_topics", "part", "user_prompt", "law")
     simulate_dialogues(
         Sources(model=arguments.model_path, **{name: getattr(arguments, name) for name in names}),

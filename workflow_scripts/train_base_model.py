@@ -11,9 +11,10 @@ from pathlib import Path
 from sluice.cli import run
 from sluice.settings.base import narrow
 from sluice.settings.base_model import TrainBaseModel
+from sluice.settings.device import GpuShare
 
 
-class Arguments(TrainBaseModel):
+class Arguments(TrainBaseModel, GpuShare):
     """Train a Qwen3 from scratch; give --samples or --corpus."""
 
     samples: Path | None = None
@@ -32,8 +33,10 @@ class Arguments(TrainBaseModel):
 
 def main(arguments: Arguments) -> None:
     """Trains, or goes on with an interrupted training, on one process or several; writes."""
+    from sluice.devices import take_gpus
     from sluice.processes import relaunch
 
+    take_gpus(arguments.num_gpus)
     if relaunch(arguments.num_processes):
         return
     from sluice.base.building import build_base_model

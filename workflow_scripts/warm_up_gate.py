@@ -7,10 +7,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
+from sluice.settings.device import GpuShare
 from sluice.settings.gate import WarmUpGate
 
 
-class Arguments(WarmUpGate):
+class Arguments(WarmUpGate, GpuShare):
     """Warm up quality gates on real samples and flawed copies of them."""
 
     model: Path
@@ -21,23 +22,22 @@ class Arguments(WarmUpGate):
     """Gate weights to write."""
     training_log: Path
     """Loss of every step, JSON, to write."""
-    device: str = "auto"
-    """cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
     state_dir: Path = Path("results/.state/warm_up_gate")
     """Where progress is kept until the gates are written."""
 
 
 def main(arguments: Arguments) -> None:
     """Trains, and writes weights and losses."""
+    from sluice.devices import take_gpus
     from sluice.gate.runs import run_warm_up
 
+    take_gpus(arguments.num_gpus, device=arguments.device)
     run_warm_up(
         arguments.model,
         arguments.samples,
         settings=narrow(arguments, WarmUpGate),
         output=arguments.output,
         training_log=arguments.training_log,
-        device=arguments.device,
         state_root=arguments.state_dir,
     )
 

@@ -65,6 +65,10 @@ class EngineError(SluiceError):
     """An engine, its device or its server cannot generate."""
 
 
+class DeviceError(EngineError):
+    """A GPU that was asked for is not there, or its memory does not hold a single sample."""
+
+
 class TrainingError(SluiceError):
     """There is nothing to learn from, or the machine cannot train as asked."""
 

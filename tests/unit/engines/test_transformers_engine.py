@@ -16,7 +16,7 @@ from sluice.chat import load_tokenizer
 from sluice.engines.building import make_engine
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.transformers_engine import TransformersEngine, plan_batches
-from sluice.errors import EngineError, ModelError
+from sluice.errors import DeviceError, EngineError, ModelError
 from sluice.records import Message
 from sluice.settings.engine import EngineSettings
 
@@ -289,3 +289,34 @@ def test_model_that_is_not_there_is_an_error(tmp_path):
 def test_device_that_is_not_there_is_an_error(folder, device, message):
     with pytest.raises(EngineError, match=message):
         make_engine(EngineSettings(device=device), model=str(folder))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_batch_too_large_for_the_memory_is_halved_and_answers_stay(
+    folder, monkeypatch, temperature
+):
+    sampling = Sampling(temperature=temperature, top_p=1.0, max_new_tokens=12)
+    engine, requests = _engine(folder), _requests(20)
+    whole = _answers(engine, requests, sampling)
+    sizes, forward = [], engine._model.forward
+
+    def limited(*args, **more):
+        sizes.append(len(more["input_ids"]))
+        if len(more["input_ids"]) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        return forward(*args, **more)
+
+    monkeypatch.setattr(engine._model, "forward", limited)
+    assert _answers(engine, requests, sampling) == whole
+    assert max(sizes) == 16
+
+
+def test_prompt_too_large_for_the_memory_is_an_error_with_the_numbers(folder, monkeypatch):
+    engine = _engine(folder)
+
+    def limited(*args, **more):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+
+    monkeypatch.setattr(engine._model, "forward", limited)
+    with pytest.raises(DeviceError, match=r"one of the prompts by itself: \d+ tokens .*1 GiB"):
+        _answers(engine, _requests(2), Sampling(temperature=0, top_p=1.0, max_new_tokens=4))

@@ -10,7 +10,7 @@ import torch
 from gate_samples import make_sample, make_samples, silent_sample
 from transformers import AutoModelForCausalLM
 
-from sluice.errors import ScoringError
+from sluice.errors import DeviceError, ScoringError
 from sluice.gate import collection
 from sluice.gate.collection import collect_router_data
 from sluice.gate.modeling import gate_parameters
@@ -379,3 +379,38 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
         f"{number:09d}.pt" for number in saves_after
     ]
     assert (tmp_path / "resumed.pt").read_bytes() == (tmp_path / "whole.pt").read_bytes()
+
+
+def _with_memory_for(gated, monkeypatch, num_tokens):
+    """Lets the model's forward pass run out of memory above a number of tokens; notes the sizes."""
+    sizes, forward = [], gated.model.forward
+
+    def limited(*args, input_ids, **more):
+        sizes.append(input_ids.numel())
+        if input_ids.numel() > num_tokens:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        return forward(*args, input_ids=input_ids, **more)
+
+    monkeypatch.setattr(gated.model, "forward", limited)
+    return sizes
+
+
+def test_batch_too_large_for_the_memory_is_halved_and_records_stay(collect, gated, monkeypatch):
+    whole = collect()
+    sizes = _with_memory_for(gated, monkeypatch, 400)
+    in_parts = collect()
+    assert max(sizes) > 400  # it did run out of memory
+    assert min(sizes) <= 400
+    assert in_parts.sample_ids == whole.sample_ids
+    torch.testing.assert_close(in_parts.perplexities, whole.perplexities, rtol=1e-5, atol=0)
+    torch.testing.assert_close(in_parts.quality_gates, whole.quality_gates, atol=2e-3, rtol=0)
+    torch.testing.assert_close(in_parts.entropies, whole.entropies, atol=2e-3, rtol=0)
+    torch.testing.assert_close(
+        in_parts.response_nll_alone, whole.response_nll_alone, rtol=1e-5, atol=0
+    )
+
+
+def test_sample_too_large_for_the_memory_is_an_error_with_the_numbers(collect, gated, monkeypatch):
+    _with_memory_for(gated, monkeypatch, 10)
+    with pytest.raises(DeviceError, match=r"does not hold one of the sequences .* \d+ tokens"):
+        collect()

@@ -30,7 +30,9 @@ from sluice.records import write_samples
 from sluice.router_data import join_router_data, read_router_data, write_router_data
 from sluice.settings.gate import CollectRouterData, WarmUpGate
 
-WARM_UP = WarmUpGate(warm_up_steps=3, warm_up_batch_size=2, warm_up_fraction=1.0, max_tokens=128)
+WARM_UP = WarmUpGate(
+    device="cpu", warm_up_steps=3, warm_up_batch_size=2, warm_up_fraction=1.0, max_tokens=128
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +51,9 @@ def collect(gated_folder, samples, tmp_path):
             dataset="some",
             shard=shard,
             gate_weights=gate_weights,
-            settings=CollectRouterData(**settings),
+            settings=CollectRouterData(device="cpu", **settings),
             output=tmp_path / "some.pt",
             ledger_path=tmp_path / "some.ledger.json",
-            device="cpu",
             state_root=tmp_path / "state",
         )
 
@@ -66,7 +67,6 @@ def _warm_up(folder, samples, root, settings=WARM_UP):
         settings=settings,
         output=root / "gates.pt",
         training_log=root / "log.json",
-        device="cpu",
         state_root=root / "state",
     )
 
@@ -250,7 +250,6 @@ def test_warm_up_takes_all_sample_files_together_in_any_order(gated_folder, tmp_
             settings=WARM_UP,
             output=tmp_path / "gates.pt",
             training_log=tmp_path / "log.json",
-            device="cpu",
             state_root=tmp_path / "state",
         )
         for names in (("a.jsonl", "b.jsonl"), ("b.jsonl", "a.jsonl"))

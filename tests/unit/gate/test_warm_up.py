@@ -336,3 +336,25 @@ def test_fewer_than_two_samples_are_an_error(samples):
     with pytest.raises(DataError, match=f"{min(len(samples), 1)} samples are left") as caught:
         choose_samples(samples, fraction=1.0, seed=1)
     assert "gate.warm_up_fraction" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["full_rank", "lora"])
+def test_step_too_large_for_the_memory_is_halved_and_gates_stay(
+    gated, train, monkeypatch, tmp_path, mode
+):
+    whole, losses = train(gate_mode=mode)
+    sizes, forward = [], gated.model.forward
+
+    def limited(*args, input_ids, **more):
+        sizes.append(len(input_ids))
+        if len(input_ids) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        return forward(*args, input_ids=input_ids, **more)
+
+    monkeypatch.setattr(gated.model, "forward", limited)
+    (tmp_path / "other").mkdir()
+    in_parts, losses_in_parts = train(gate_mode=mode, state=tmp_path / "other")
+    assert max(sizes) > 3
+    assert losses_in_parts == pytest.approx(losses, rel=1e-4)
+    for name, weight in whole.items():
+        torch.testing.assert_close(in_parts[name], weight, rtol=1e-3, atol=1e-4)

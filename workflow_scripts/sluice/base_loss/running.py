@@ -18,7 +18,8 @@ from sluice.base_loss.samples import (
 from sluice.base_loss.scoring import score_windows
 from sluice.base_loss.windows import plan_windows
 from sluice.chat import load_tokenizer
-from sluice.engines.transformers_engine import TransformersEngine, find_device, load_model
+from sluice.devices import find_device
+from sluice.engines.transformers_engine import TransformersEngine, load_model
 from sluice.errors import ConfigError, ModelError
 from sluice.files import write_json, write_text
 from sluice.logs import get_logger, quiet_transformers

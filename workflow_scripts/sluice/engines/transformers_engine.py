@@ -6,15 +6,18 @@ ended leave the batch.
 """
 
 from collections.abc import Container, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
 
+from sluice.devices import find_device
 from sluice.engines.decoding import Rows
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import EngineError, ModelError
 from sluice.logs import get_logger, quiet_transformers
+from sluice.memory import FittingBatches
 
 logger = get_logger(__name__)
 
@@ -57,15 +60,23 @@ class TransformersEngine:
         logits depend on the batch around it.
         """
         prompts = encode_prompts(self._tokenizer, requests)
+        fitting = FittingBatches[int](
+            "prompts",
+            tokens=lambda index: len(prompts[index]) + sampling.max_new_tokens,
+            hint="lower max_new_tokens, or take a GPU with more memory",
+        )
+
+        def complete(batch: Sequence[int]) -> list[Completion]:
+            seeds = [requests[index].seed for index in batch]
+            return self.complete(
+                [prompts[index] for index in batch], seeds=seeds, sampling=sampling
+            )
+
         self._check_room(prompts)
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=self._batch_size):
             if all(index in skip for index in batch):
                 continue
-            completions = self.complete(
-                [prompts[index] for index in batch],
-                seeds=[requests[index].seed for index in batch],
-                sampling=sampling,
-            )
+            completions = chain.from_iterable(fitting.run(complete, batch))
             for index, completion in zip(batch, completions, strict=True):
                 if index not in skip:
                     yield index, completion
@@ -118,7 +129,7 @@ def load_engine(
     """The engine of a checkpoint: bf16 on a GPU, fp32 on a CPU.
 
     Raises:
-        EngineError: the device is not there.
+        DeviceError: the device is not there.
         ModelError: model or adapter cannot be loaded.
     """
     quiet_transformers()
@@ -130,28 +141,6 @@ def load_engine(
     tokenizer = find_tokenizer(model, revision=revision, adapter=adapter)
     logger.info("%s%s on %s in %s", model, f" with {adapter}" if adapter else "", place, dtype)
     return TransformersEngine(loaded.to(place).eval(), tokenizer, batch_size=batch_size)
-
-
-def find_device(device: str) -> torch.device:
-    """The device of a name; ``auto`` is a GPU where there is one.
-
-    Raises:
-        EngineError: there is no such device.
-    """
-    has_gpu = torch.cuda.is_available()
-    try:
-        place = torch.device(("cuda" if has_gpu else "cpu") if device == "auto" else device)
-    except RuntimeError:
-        raise EngineError(
-            f"'{device}' is no device", expected="auto, cpu, cuda, cuda:1 ..."
-        ) from None
-    num_gpus = torch.cuda.device_count() if has_gpu else 0
-    if place.type == "cuda" and (place.index or 0) >= num_gpus:
-        raise EngineError(
-            f"device '{device}' is asked for, and this machine has {num_gpus} usable GPUs",
-            hint="--device auto takes a GPU where there is one, --device cpu needs none",
-        )
-    return place
 
 
 def load_model(model: str, *, revision: str | None, dtype: torch.dtype) -> Any:

@@ -7,6 +7,7 @@ batches are on disk at least every minute, and a rerun goes on from there.
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sluice.gate.batching import split_by_tokens
 from sluice.gate.token_statistics import token_statistics
 from sluice.ledger import Ledger
 from sluice.logs import get_logger, progress
+from sluice.memory import FittingBatches
 from sluice.records import Sample
 from sluice.router_data import MAX_NLL_NATS, RouterData
 from sluice.settings.gate import CollectRouterData
@@ -147,20 +149,31 @@ def _scored(
     pending: list[list[Tensor]] = []
     last_save = time.monotonic()
     left = progress(batches[done:], total=len(batches), what="batches", logger=logger, start=done)
+    fitting = FittingBatches[_Item](
+        "sequences",
+        tokens=lambda item: len(item.token_ids),
+        hint="lower data.max_tokens, or take a GPU with more memory",
+    )
     for batch in left:
-        statistics = token_statistics(model, [item.token_ids.tolist() for item in batch])
-        records = [
-            statistics.nll,
-            statistics.entropy.half(),
-            statistics.varentropy.clamp(max=6e4).half(),
-            statistics.gate_logits.half(),
-        ]
+        parts = fitting.run(partial(_records, model), batch)
+        records = [torch.cat(column) for column in zip(*parts, strict=True)]
         pending.append(records)
         done += 1
         yield batch, records
         if time.monotonic() - last_save > _SAVE_EVERY_S:
             _save_part(state / f"{done:09d}.pt", pending)
             pending, last_save = [], time.monotonic()
+
+
+def _records(model: Any, items: Sequence[_Item]) -> list[Tensor]:
+    """What the model says of some sequences: nll, entropy, varentropy (E) and gates (E, L)."""
+    statistics = token_statistics(model, [item.token_ids.tolist() for item in items])
+    return [
+        statistics.nll,
+        statistics.entropy.half(),
+        statistics.varentropy.clamp(max=6e4).half(),
+        statistics.gate_logits.half(),
+    ]
 
 
 def _save_part(path: Path, records: list[list[Tensor]]) -> None:

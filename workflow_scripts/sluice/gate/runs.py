@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sluice.chat import load_tokenizer
+from sluice.devices import find_device
 from sluice.errors import ModelError
 from sluice.files import atomic_path, write_json
 from sluice.gate.collection import collect_router_data
@@ -34,7 +35,6 @@ def collect_shard(
     settings: CollectRouterData,
     output: Path,
     ledger_path: Path,
-    device: str,
     state_root: Path,
 ) -> RouterData:
     """Scores one shard of a dataset with the gated model; writes the records and returns them.
@@ -45,10 +45,9 @@ def collect_shard(
         dataset: the dataset's name.
         shard: (which part, of how many); part i takes the samples i, i + n, i + 2n ...
         gate_weights: file of warm_up_gate, or None for the model folder's own gates.
-        settings: token limits and batch budget.
+        settings: token limits, device and batch budget.
         output: router data file to write.
         ledger_path: row counts to write.
-        device: ``auto`` takes a GPU where there is one.
         state_root: where progress of this rule is kept.
     Raises:
         ModelError: the model is not gated, or the gate weights do not fit it.
@@ -61,7 +60,7 @@ def collect_shard(
         settings={**settings.model_dump(), "shard": list(shard)},
         inputs=inputs,
     )
-    gated = load_gated_model(model, gate_weights=gate_weights, device=device)
+    gated = load_gated_model(model, gate_weights=gate_weights, device=settings.device)
     stem = ledger_path.name.removesuffix(".json").removesuffix(".ledger")
     rejected = ledger_path.with_name(f"{stem}.rejected.jsonl")
     with Ledger("collect_router_data", dataset, path=ledger_path, rejected_path=rejected) as ledger:
@@ -86,7 +85,6 @@ def run_warm_up(
     settings: WarmUpGate,
     output: Path,
     training_log: Path,
-    device: str,
     state_root: Path,
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """Trains the gates of a converted model on a share of some sample files, and writes them.
@@ -100,7 +98,7 @@ def run_warm_up(
         settings=settings.model_dump(),
         inputs=[model, *samples],
     )
-    gated = load_gated_model(model, gate_weights=None, device=device)
+    gated = load_gated_model(model, gate_weights=None, device=settings.device)
     every_sample = chain.from_iterable(read_samples(path) for path in samples)
     chosen = choose_samples(every_sample, fraction=settings.warm_up_fraction, seed=settings.seed)
     logger.info("%d samples to learn from", len(chosen))
@@ -121,12 +119,12 @@ def load_gated_model(model: Path, *, gate_weights: Path | None, device: str = "a
     """A gated model ready to score: bf16 on a GPU, fp32 on a CPU.
 
     Raises:
+        DeviceError: the device is not there.
         ModelError: the model is not gated, or the gate weights do not fit it.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    gated = load_causal_model(str(model), dtype=dtype).to(device).eval()
+    place = find_device(device)
+    dtype = "bfloat16" if place.type == "cuda" else "float32"
+    gated = load_causal_model(str(model), dtype=dtype).to(place).eval()
     if not hasattr(gated.config, "quality_gate_init_std"):
         raise ModelError(
             f"'{model}' has no gates",

@@ -9,6 +9,7 @@ Shape letters: B samples, T tokens, D hidden size, L layers, R rank of the low-r
 import math
 import time
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sluice.gate.batching import pad_tokens, split_by_tokens
 from sluice.gate.flaws import flawed_copy
 from sluice.gate.modeling import gate_parameters, hidden_before_ffn
 from sluice.logs import get_logger, progress
+from sluice.memory import FittingBatches
 from sluice.records import Sample
 from sluice.seeds import derive_seed
 from sluice.settings.gate import WarmUpGate
@@ -147,8 +149,8 @@ def _backward(
     device = next(model.parameters()).device
     weights_BT = token_weights(_counted(batch, tokenizer, settings=settings), settings=settings)
     lengths = [len(tokens.input_ids) for tokens in batch]
-    total = 0.0
-    for rows in split_by_tokens(lengths, tokens_per_batch=settings.tokens_per_batch):
+
+    def add_gradient(rows: Sequence[int]) -> float:
         input_BT, _ = pad_tokens([batch[row].input_ids for row in rows])
         with torch.no_grad(), hidden_before_ffn(model) as hidden_LBTD:
             model.model(input_ids=input_BT.to(device), use_cache=False)
@@ -158,13 +160,24 @@ def _backward(
         ]
         loss = gate_loss(
             torch.stack(logits, dim=-1),
-            weights_BT[rows, : input_BT.shape[1]].to(device),
-            is_real_B[rows].to(device),
+            weights_BT[list(rows), : input_BT.shape[1]].to(device),
+            is_real_B[list(rows)].to(device),
             settings=settings,
         )
-        loss.backward()
-        total += loss.item()
-    return total
+        # All gradients or none: a part that runs out of memory is run again in halves.
+        for weight, gradient in zip(
+            gates.trained, torch.autograd.grad(loss, gates.trained), strict=True
+        ):
+            weight.grad = gradient if weight.grad is None else weight.grad + gradient
+        return loss.item()
+
+    fitting = FittingBatches[int](
+        "samples",
+        tokens=lambda row: lengths[row],
+        hint="lower data.max_tokens, or take a GPU with more memory",
+    )
+    parts = split_by_tokens(lengths, tokens_per_batch=settings.tokens_per_batch)
+    return sum(chain.from_iterable(fitting.run(add_gradient, rows) for rows in parts))
 
 
 def _counted(batch: list[EncodedSample], tokenizer: Any, *, settings: WarmUpGate) -> Tensor:

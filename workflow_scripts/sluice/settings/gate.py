@@ -71,15 +71,18 @@ class WarmUp(Settings):
     """Rank of that update."""
 
 
-class TokenBudget(Settings):
-    """How much goes through the model at once."""
+class ModelPass(Settings):
+    """Where the model runs, and how much goes through it at once."""
 
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ...; auto takes a GPU where the step has one. Numbers count among the GPUs
+    that the step was given."""
     tokens_per_batch: Annotated[int, Field(ge=64)] = 8192
     """Tokens that go through the model at once, padding included; neither scores nor gates depend
     on it."""
 
 
-class ScoringPass(TokenBudget):
+class ScoringPass(ModelPass):
     """How the scoring model runs over a dataset."""
 
     with_ifd: bool = True
@@ -94,7 +97,7 @@ class CompareCheckpoint(ComparePrecision, Seeded):
     """Proof that the converted model is the same model."""
 
 
-class WarmUpGate(GateShape, WarmUp, TokenBudget, MaxTokens, Seeded):
+class WarmUpGate(GateShape, WarmUp, ModelPass, MaxTokens, Seeded):
     """Gates trained, backbone frozen."""
 
 

@@ -1,0 +1,55 @@
+"""A batch that memory does not hold runs in halves; the results are those of the whole."""
+
+import logging
+
+import pytest
+import torch
+
+from sluice.errors import DeviceError
+from sluice.memory import FittingBatches
+
+
+def fitting():
+    return FittingBatches[int]("samples", tokens=lambda row: row, hint="less")
+
+
+def step_for(limit, seen):
+    def step(rows):
+        seen.append(list(rows))
+        if len(rows) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+        return sum(rows)
+
+    return step
+
+
+def test_batch_that_fits_runs_whole():
+    seen = []
+    assert fitting().run(step_for(9, seen), [1, 2, 3]) == [6]
+    assert seen == [[1, 2, 3]]
+
+
+def test_batch_is_halved_until_it_fits_and_no_row_is_lost_or_doubled(caplog):
+    seen, batches = [], fitting()
+    with caplog.at_level(logging.WARNING, logger="sluice"):
+        assert batches.run(step_for(2, seen), [1, 2, 3, 4, 5]) == [3, 7, 5]
+    assert seen == [[1, 2, 3, 4, 5], [1, 2, 3], [1, 2], [3, 4], [5]]
+    assert "out of GPU memory with 5 samples at once: going on with 3" in caplog.text
+    assert "out of GPU memory with 3 samples at once: going on with 2" in caplog.text
+
+
+def test_later_batches_begin_with_what_fitted():
+    seen, batches = [], fitting()
+    batches.run(step_for(2, seen), [1, 2, 3, 4])
+    seen.clear()
+    assert batches.run(step_for(2, seen), [5, 6, 7, 8]) == [11, 15]
+    assert seen == [[5, 6], [7, 8]]
+
+
+def test_single_row_that_does_not_fit_is_an_error_with_the_numbers():
+    with pytest.raises(DeviceError) as caught:
+        fitting().run(step_for(0, []), [1234, 5])
+    assert "one of the samples by itself: 1,234 tokens" in str(caught.value)
+    assert "Tried to allocate 2.00 GiB" in str(caught.value)
+    assert "more" not in str(caught.value)
+    assert caught.value.hint == "less"
