@@ -21,7 +21,7 @@ def turn_model(turn):
 
 
 def files_of_turn_model(turn):
-    """What a rule needs for that: files or a folder; nothing of a hub id."""
+    """The files or the folder of that model; nothing of a hub id."""
     return [turn_model(turn)] if turn > 0 else files_of_model(settings.flywheel.model)
 
 
@@ -29,7 +29,10 @@ def answering_turn(wildcards):
     """Whose model answers: training dialogues show what the turn before has learnt."""
     turn = int(wildcards.turn)
     if wildcards.part == "train" and turn == 0:
-        raise ValueError("turn 0 has held-out dialogues only: there is nothing to learn from yet")
+        sys.stderr.write(
+            "FlywheelError: turn 0 has held-out dialogues only: nothing is learnt before turn 1\n"
+        )
+        sys.exit(1)
     return turn - 1 if wildcards.part == "train" else turn
 
 

@@ -5,18 +5,6 @@ REQUIRED INPUTS: the folder that `core.bundle` names, results/base/{model}/final
 OUTPUTS: results/base/{model}/core.csv and core.items.jsonl
 """
 
-from sluice.core_metric.bundle import bundle_files
-from sluice.errors import SluiceError
-
-
-def core_bundle_files(wildcards):
-    """The bundle's files; a bundle that lacks something ends the run before any work is done."""
-    try:
-        return bundle_files(settings.core.bundle, allow_missing=settings.core.allow_missing)
-    except SluiceError as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(1)
-
 
 rule evaluate_core:
     """Evaluate a base model on the CORE metric; a killed run goes on where it was."""

@@ -5,18 +5,6 @@ OUTPUTS: results/provenance.json; `workflow_scripts/verify_provenance.py` checks
 """
 
 
-def final_artifacts():
-    """What the configuration asks for in the end."""
-    return [
-        "results/selected_data.jsonl",
-        *expand("results/random/{dataset}.jsonl", dataset=DATASETS),
-        gate_file("comparison.json"),
-        *comparison_summaries(),
-        *expand("results/tokenizer/{name}/evaluation.csv", name=BUILT_MODELS),
-        *expand("results/base/{name}/loss.json", name=BUILT_MODELS),
-    ]
-
-
 rule write_provenance:
     """Write every file on the way to the final artifacts, with hash, command, code and time."""
     input:
