@@ -112,7 +112,10 @@ def test_documented_recovery_after_sigkill_loses_nothing(fanned_out):
     forget(folder, DATASETS)
     killed = Run(folder, "--profile", "profiles/slurm")
     shards = folder / "results" / "router_data" / "shards"
-    killed.wait_for(lambda jobs: any(shards.glob("*.pt")))
+    # A file of a job that is still running is not finished: Slurm's end of the job takes it away.
+    killed.wait_for(
+        lambda jobs: any(COLLECT in job.step and job.state == "COMPLETED" for job in jobs)
+    )
     killed.kill()
     orphans = [job for job in killed.jobs() if job.state in ("RUNNING", "PENDING")]
     assert orphans, "all jobs were over: nothing to recover"
