@@ -1,7 +1,13 @@
 """Fixtures of all tests: real data where it is at hand, and clones of the working tree."""
 
+import signal
+
 import pytest
 from support import ROOT, clone, snakemake
+
+# A shell's background jobs ignore Ctrl-C, and so would all that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

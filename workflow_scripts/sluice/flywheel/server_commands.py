@@ -145,5 +145,6 @@ def _ends(model: str, revision: str | None) -> dict[str, Any]:
 
 
 def _need(library: str, *, hint: str) -> None:
-    if importlib.util.find_spec(library) is None:
+    spec = importlib.util.find_spec(library)
+    if spec is None or spec.origin is None:  # a mere folder of that name is no library
         raise EngineError(f"the server needs {library}, which is not installed", hint=hint)
