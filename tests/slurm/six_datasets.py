@@ -152,14 +152,3 @@ def peak(jobs: list[Job]) -> int:
     """How many jobs ran at once at most; one that starts in the second another ends comes after."""
     ran = [job for job in jobs if job.start and job.end]
     return max(sum(a.start <= b.start < a.end for a in ran) for b in ran)
-
-
-def overlapping(jobs: list[Job]) -> list[tuple[Job, Job]]:
-    """Pairs of jobs of the same step that ran at the same time."""
-    ran = [job for job in jobs if job.start and job.end]
-    return [
-        (a, b)
-        for a in ran
-        for b in ran
-        if a.number < b.number and a.step == b.step and a.start < b.end and b.start < a.end
-    ]
