@@ -32,7 +32,7 @@ def families_of(name: str) -> set[str]:
     first digit, so that qwen3 is qwen, and o3 only where it stands as a word of its own.
     """
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    stems = words | {re.match(r"[a-z]*", word)[0] for word in words}  # type: ignore[index]
+    stems = words | {re.split(r"[^a-z]", word)[0] for word in words}
     return {family for family, marks in _FAMILIES.items() if stems & set(marks)}
 
 

@@ -19,7 +19,7 @@ from sluice.core_metric.decisions import Decision
 from sluice.core_metric.model import context_tokens, load_model
 from sluice.core_metric.notes import Notes
 from sluice.core_metric.runs import evaluate_core
-from sluice.errors import ConfigError, ModelError
+from sluice.errors import ConfigError, DeviceError, ModelError
 from sluice.settings.core_metric import EvaluateCore
 
 SCRIPT = ROOT / "workflow_scripts/evaluate_core.py"
@@ -175,10 +175,10 @@ def test_run_without_a_bundle_is_an_error(tmp_path, checkpoint):
 
 
 @pytest.mark.parametrize(
-    ("device", "message"), [("warp", "'warp' is no device"), ("cuda:9", "this machine has")]
+    ("device", "message"), [("warp", "'warp' is no device"), ("cuda:9", "usable GPUs")]
 )
 def test_device_that_is_not_there_is_an_error(checkpoint, device, message):
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(DeviceError, match=message):
         load_model(str(checkpoint), revision=None, device=device, precision="auto")
 
 

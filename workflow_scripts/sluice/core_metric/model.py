@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from sluice.devices import find_device
 from sluice.errors import ModelError
 from sluice.logs import get_logger, quiet_transformers
 
@@ -19,13 +20,14 @@ def load_model(model: str, *, revision: str | None, device: str, precision: str)
         device: ``auto`` takes a GPU where there is one.
         precision: ``auto``: bfloat16 on a GPU, float32 on a CPU.
     Raises:
-        ModelError: the device is not there, or nothing can be loaded.
+        DeviceError: the device is not there.
+        ModelError: nothing can be loaded.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     quiet_transformers()
-    place = _find_device(device)
+    place = find_device(device)
     name = precision
     if precision == "auto":
         name = "float32" if place.type == "cpu" else "bfloat16"
@@ -41,23 +43,6 @@ def load_model(model: str, *, revision: str | None, device: str, precision: str)
         ) from None
     logger.info("%s on %s in %s", model, place, name)
     return loaded.to(place).eval(), tokenizer
-
-
-def _find_device(device: str) -> torch.device:
-    has_gpu = torch.cuda.is_available()
-    try:
-        place = torch.device(("cuda" if has_gpu else "cpu") if device == "auto" else device)
-    except RuntimeError:
-        raise ModelError(
-            f"'{device}' is no device", expected="auto, cpu, cuda, cuda:1 ..."
-        ) from None
-    num_gpus = torch.cuda.device_count() if has_gpu else 0
-    if place.type == "cuda" and (place.index or 0) >= num_gpus:
-        raise ModelError(
-            f"device '{device}' is asked for, and this machine has {num_gpus} usable GPUs",
-            hint="--device auto takes a GPU where there is one, --device cpu needs none",
-        )
-    return place
 
 
 def default_batch_tokens(model: Any) -> int:
