@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 # `.venv/bin/snakemake` without activation must run the same Python's scripts.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
-from sluice.config import check_local_sources, flags_for, load_config
+from sluice.config import flags_for, load_config
+from sluice.config_checks import check_local_sources
 from sluice.errors import ConfigError
 from sluice.fingerprint import code_hash as code
 from sluice.settings.base import narrow, to_flags

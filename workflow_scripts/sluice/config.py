@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, ValidationError
 
-from sluice.errors import ConfigError
-from sluice.model_families import shared_families
+from sluice.config_checks import check_names
+from sluice.config_files import merge, place_of, read_yaml, with_own_data_only
 from sluice.settings.base import Seeded, Settings, narrow, to_flags
 from sluice.settings.base_loss import BaseLossSettings, EvaluateBaseLoss
 from sluice.settings.base_model import BaseSettings, TokenizeCorpus, TrainBaseModel
@@ -31,7 +30,6 @@ from sluice.settings.evaluation import (
     GenerateAnswers,
     GradeAnswers,
     Suite,
-    suite_problems,
 )
 from sluice.settings.flywheel import (
     BootstrapModel,
@@ -61,17 +59,7 @@ from sluice.settings.training import (
     MergeAdapter,
     TrainingSettings,
 )
-from sluice.validation import describe_validation_error, nearest
-
-# Datasets, and what cannot stand without those that it names.
-_DATA_SECTIONS = ("datasets", "tasks", "adapters", "suites")
-# Keys that name text files and folders.
-_TEXT_KEYS = (
-    *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
-    *(("base", key) for key in ("text", "heldout_text")),
-    *(("base_loss", key) for key in ("train_text", "heldout_text", "prompts")),
-)
-_COMMAND_LINE = "the command line (--config)"
+from sluice.validation import describe_validation_error
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -198,14 +186,14 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
             defines, or an API key among the values.
     """
     for path in find_keys(values):
-        raise refuse_key(path, where=_place_of(path, {}, files))
+        raise refuse_key(path, where=place_of(path, {}, files))
     try:
-        config = Config.model_validate(_with_own_data_only(values, files))
+        config = Config.model_validate(with_own_data_only(values, files))
     except ValidationError as error:
         raise describe_validation_error(
-            error, model=Config, where=lambda path, value: _place_of(path, value, files)
+            error, model=Config, where=lambda path, value: place_of(path, value, files)
         ) from None
-    _check_names(config, files)
+    check_names(config, files)
     return config
 
 
@@ -217,67 +205,8 @@ def load_config_files(files: Sequence[Path]) -> Config:
     """
     values: dict[str, Any] = {}
     for file in files:
-        _merge(values, _read_yaml(file))
+        merge(values, read_yaml(file))
     return load_config(values, files=files)
-
-
-def _merge(values: dict[str, Any], over: Mapping[str, Any]) -> None:
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        else:
-            values[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def check_local_sources(config: Config, *, files: Sequence[Path] = ()) -> None:
-    """Looks for the files that datasets and models name, before anything runs.
-
-    Paths below ``results/`` are made by rules and are not looked for.
-
-    Raises:
-        ConfigError: a local path does not exist, with the nearest name that does.
-    """
-    for name, dataset in config.datasets.items():
-        for key in ("path", "articles", "truth"):
-            path = getattr(dataset, key)
-            if path and not path.startswith("results/") and not Path(path).exists():
-                folder = Path(path).parent
-                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
-                raise ConfigError(
-                    f"'datasets.{name}.{key}' is '{path}', which does not exist",
-                    where=_place_of(("datasets", name, key), path, files),
-                    hint=nearest(Path(path).name, siblings[:200]),
-                )
-    bundle = config.core.bundle
-    if bundle and not Path(bundle).is_dir():
-        raise ConfigError(
-            f"'core.bundle' is '{bundle}', which is no folder",
-            where=_place_of(("core", "bundle"), bundle, files),
-        )
-    for name, suite in config.suites.items():
-        for key in ("samples", "lawshift"):
-            path = getattr(suite, key)
-            if path and not path.startswith("results/") and not Path(path).exists():
-                raise ConfigError(
-                    f"'suites.{name}.{key}' is '{path}', which does not exist",
-                    where=_place_of(("suites", name, key), path, files),
-                )
-    _check_texts(config, files)
-
-
-def _check_texts(config: Config, files: Sequence[Path]) -> None:
-    for section, key in _TEXT_KEYS:
-        value = getattr(getattr(config, section), key)
-        for path in (value,) if isinstance(value, str) else value:
-            if not path.startswith("results/") and not Path(path).exists():
-                held = value if isinstance(value, str) else list(value)
-                folder = Path(path).parent
-                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
-                raise ConfigError(
-                    f"'{section}.{key}' names '{path}', which does not exist",
-                    where=_place_of((section, key), held, files),
-                    hint=nearest(Path(path).name, siblings[:200]),
-                )
 
 
 def settings_for(rule: str, config: Config) -> Settings:
@@ -324,183 +253,3 @@ def _find_value(config: Config, name: str, section: str | None) -> Any:
     holders = [section for section in sections if name in type(section).model_fields]
     assert len(holders) == 1, f"{len(holders)} sections hold '{name}'"
     return getattr(holders[0], name)
-
-
-def _with_own_data_only(values: Mapping[str, Any], files: Sequence[Path]) -> dict[str, Any]:
-    """Undoes Snakemake's merge for what says which data: the last file that names datasets counts.
-
-    Of ``datasets`` and of the sections that build on them only its own entries stay, and of
-    ``data.evaluation_texts`` and ``flywheel`` only its own or the command line's: steps and rates
-    that suit the built-in model suit no other.
-    """
-    naming = [_read_yaml(file) for file in files]
-    naming = [content for content in naming if content.get("datasets")]
-    if len(naming) < 2 or not isinstance(values.get("datasets"), Mapping):
-        return dict(values)
-    *earlier, last = naming
-    own = dict(values)
-    for section in _DATA_SECTIONS:
-        gone = {name for content in earlier for name in content.get(section) or ()}
-        gone -= set(last.get(section) or ())
-        entries = own.get(section)
-        if isinstance(entries, Mapping):
-            own[section] = {name: entry for name, entry in entries.items() if name not in gone}
-    data = dict(values.get("data") or {})
-    inherited = [_look_up(content, ("data", "evaluation_texts")) for content in earlier]
-    if (True, data.get("evaluation_texts")) in inherited:
-        del data["evaluation_texts"]
-    wheel = dict(values.get("flywheel") or {})
-    for content in earlier:
-        wheel = _without(wheel, content.get("flywheel") or {}, kept=last.get("flywheel") or {})
-    return {**own, "data": data, "flywheel": wheel}
-
-
-def _without(
-    values: Mapping[str, Any], inherited: Mapping[str, Any], *, kept: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Values less those that are as inherited, at any depth, unless ``kept`` gives them too."""
-    left: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and isinstance(inherited.get(name), Mapping):
-            left[name] = _without(value, inherited[name], kept=kept.get(name) or {})
-        elif name in kept or inherited.get(name) != value:
-            left[name] = value
-    return left
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    return values if isinstance(values, dict) else {}
-
-
-def _count_word(first: object) -> str:
-    return "both" if first else "neither"
-
-
-def _check_names(config: Config, files: Sequence[Path]) -> None:
-    if not config.datasets:
-        raise ConfigError("no dataset is named", where=_place_of(("datasets",), {}, files))
-    for name, source in config.datasets.items():
-        if (source.path is None) == (source.hub is None):
-            raise ConfigError(
-                f"'datasets.{name}' has {_count_word(source.path)} of 'path' and 'hub'",
-                where=_place_of(("datasets", name), {}, files),
-                expected="exactly one of them",
-            )
-    for name, model in config.models.items():
-        if (model.path is None) == (model.build is None):
-            raise ConfigError(
-                f"'models.{name}' has {_count_word(model.path)} of 'path' and 'build'",
-                where=_place_of(("models", name), {}, files),
-                expected="path: a hub id or folder; or build: base",
-            )
-    _check_adapters(config, files)
-    _check_suites(config, files)
-    for name, task in config.tasks.items():
-        _check_model(task.model, ("tasks", name, "model"), config=config, files=files)
-    for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
-        is_given = "model" in holder.model_fields_set
-        _check_model(
-            holder.model, (section, "model"), config=config, files=files, is_given=is_given
-        )
-    _check_judges(config, files)
-
-
-def _check_model(
-    model: str,
-    path: tuple[str, ...],
-    *,
-    config: Config,
-    files: Sequence[Path],
-    is_given: bool = True,
-) -> None:
-    """Refuses a model that ``models`` does not define; ``path`` is the key that names it."""
-    if model not in config.models:
-        raise ConfigError(
-            f"'{'.'.join(path)}' is '{model}', which 'models' does not define",
-            where=_place_of(path if is_given else (), model, files),
-            hint=nearest(model, list(config.models)),
-        )
-
-
-def _check_adapters(config: Config, files: Sequence[Path]) -> None:
-    for name, adapter in config.adapters.items():
-        _check_model(adapter.model, ("adapters", name, "model"), config=config, files=files)
-        if name in config.models:
-            raise ConfigError(
-                f"'{name}' is the name of a model and of an adapter",
-                where=_place_of(("adapters", name), {}, files),
-                expected="names that tell them apart, since both can be evaluated",
-            )
-        if not adapter.samples:
-            raise ConfigError(
-                f"'adapters.{name}.samples' is empty",
-                where=_place_of(("adapters", name, "samples"), [], files),
-                expected="at least one JSONL file",
-            )
-
-
-def _check_judges(config: Config, files: Sequence[Path]) -> None:
-    """Who chooses what is learnt must not also say whether it helped, unless that is wanted."""
-    judge, evaluator = config.llm.judge, config.llm.evaluator
-    is_same = (judge.base_url, judge.model) == (evaluator.base_url, evaluator.model)
-    if is_same and not config.flywheel.allow_same_judge:
-        raise ConfigError(
-            f"'llm.judge' and 'llm.evaluator' are the same model, '{judge.model}'",
-            where=_place_of(("llm",), {}, files),
-            expected="two models: one that learns to please its judge would seem to have improved",
-            hint="name another evaluator, or say flywheel: {allow_same_judge: true}",
-        )
-    name = config.flywheel.model
-    shared = shared_families(evaluator.model, config.models[name].path or "")
-    if shared and not config.flywheel.allow_same_family:
-        raise ConfigError(
-            f"'llm.evaluator' ({evaluator.model}) and the model '{name}' "
-            f"({config.models[name].path}) are both of the family {', '.join(shared)}",
-            where=_place_of(("llm",), {}, files),
-            expected="an evaluator of another family: judges prefer the answers of their own",
-            hint="name another evaluator, or say flywheel: {allow_same_family: true}",
-        )
-
-
-def _check_suites(config: Config, files: Sequence[Path]) -> None:
-    for name, suite in config.suites.items():
-        for what, expected in suite_problems(name, suite):
-            place = _place_of(("suites", name), {}, files)
-            raise ConfigError(what, where=place, expected=expected)
-    for section, names in (("models", config.models), ("adapters", config.adapters)):
-        for name in names:
-            if "_vs_" in name:
-                raise ConfigError(
-                    f"the name '{name}' in '{section}' holds '_vs_'",
-                    where=_place_of((section, name), {}, files),
-                    expected="another name: a comparison's folder is results/comparison/{a}_vs_{b}",
-                )
-
-
-def _place_of(path: tuple[str | int, ...], value: Any, files: Sequence[Path]) -> str:
-    """The last file that gives a key this value, or else the command line.
-
-    Later files win and ``--config`` wins over all of them, so a key that the last file holds with
-    another value was overridden. Of a mapping, which Snakemake merges key by key, the last file
-    that holds a part of it is named.
-    """
-    if not files:
-        return "the configuration"
-    for file in reversed(files):
-        is_held, held = _look_up(_read_yaml(file), path)
-        if is_held and (not path or isinstance(value, Mapping) or held == value):
-            return str(file)
-        if is_held:
-            break
-    return _COMMAND_LINE
-
-
-def _look_up(values: Any, path: tuple[str | int, ...]) -> tuple[bool, Any]:
-    """Whether there is a value at the path, and the value."""
-    for part in path:
-        try:
-            values = values[part]
-        except (KeyError, IndexError, TypeError):
-            return False, None
-    return True, values

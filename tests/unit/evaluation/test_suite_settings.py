@@ -4,7 +4,8 @@ import pytest
 import yaml
 from support import ROOT
 
-from sluice.config import check_local_sources, load_config, suite_settings
+from sluice.config import load_config, suite_settings
+from sluice.config_checks import check_local_sources
 from sluice.errors import ConfigError
 from sluice.settings.evaluation import GenerateAnswers, GradeAnswers
 

@@ -1,0 +1,185 @@
+"""What a checked configuration must still be: names that are defined, files that are there.
+
+Each check raises a ConfigError with the key, its file and a hint.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.config_files import place_of
+from sluice.errors import ConfigError
+from sluice.model_families import shared_families
+from sluice.settings.evaluation import suite_problems
+from sluice.validation import nearest
+
+if TYPE_CHECKING:
+    from sluice.config import Config
+
+# Keys that name text files and folders.
+_TEXT_KEYS = (
+    *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
+    *(("base", key) for key in ("text", "heldout_text")),
+    *(("base_loss", key) for key in ("train_text", "heldout_text", "prompts")),
+)
+
+
+def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None:
+    """Looks for the files that datasets and models name, before anything runs.
+
+    Paths below ``results/`` are made by rules and are not looked for.
+
+    Raises:
+        ConfigError: a local path does not exist, with the nearest name that does.
+    """
+    for name, dataset in config.datasets.items():
+        for key in ("path", "articles", "truth"):
+            path = getattr(dataset, key)
+            if path and not path.startswith("results/") and not Path(path).exists():
+                folder = Path(path).parent
+                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+                raise ConfigError(
+                    f"'datasets.{name}.{key}' is '{path}', which does not exist",
+                    where=place_of(("datasets", name, key), path, files),
+                    hint=nearest(Path(path).name, siblings[:200]),
+                )
+    bundle = config.core.bundle
+    if bundle and not Path(bundle).is_dir():
+        raise ConfigError(
+            f"'core.bundle' is '{bundle}', which is no folder",
+            where=place_of(("core", "bundle"), bundle, files),
+        )
+    for name, suite in config.suites.items():
+        for key in ("samples", "lawshift"):
+            path = getattr(suite, key)
+            if path and not path.startswith("results/") and not Path(path).exists():
+                raise ConfigError(
+                    f"'suites.{name}.{key}' is '{path}', which does not exist",
+                    where=place_of(("suites", name, key), path, files),
+                )
+    _check_texts(config, files)
+
+
+def _check_texts(config: "Config", files: Sequence[Path]) -> None:
+    for section, key in _TEXT_KEYS:
+        value = getattr(getattr(config, section), key)
+        for path in (value,) if isinstance(value, str) else value:
+            if not path.startswith("results/") and not Path(path).exists():
+                held = value if isinstance(value, str) else list(value)
+                folder = Path(path).parent
+                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+                raise ConfigError(
+                    f"'{section}.{key}' names '{path}', which does not exist",
+                    where=place_of((section, key), held, files),
+                    hint=nearest(Path(path).name, siblings[:200]),
+                )
+
+
+def _count_word(first: object) -> str:
+    return "both" if first else "neither"
+
+
+def check_names(config: "Config", files: Sequence[Path]) -> None:
+    """Looks whether every name that an entry uses is defined, and entries are whole.
+
+    Raises:
+        ConfigError: the first that is not.
+    """
+    if not config.datasets:
+        raise ConfigError("no dataset is named", where=place_of(("datasets",), {}, files))
+    for name, source in config.datasets.items():
+        if (source.path is None) == (source.hub is None):
+            raise ConfigError(
+                f"'datasets.{name}' has {_count_word(source.path)} of 'path' and 'hub'",
+                where=place_of(("datasets", name), {}, files),
+                expected="exactly one of them",
+            )
+    for name, model in config.models.items():
+        if (model.path is None) == (model.build is None):
+            raise ConfigError(
+                f"'models.{name}' has {_count_word(model.path)} of 'path' and 'build'",
+                where=place_of(("models", name), {}, files),
+                expected="path: a hub id or folder; or build: base",
+            )
+    _check_adapters(config, files)
+    _check_suites(config, files)
+    for name, task in config.tasks.items():
+        _check_model(task.model, ("tasks", name, "model"), config=config, files=files)
+    for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
+        is_given = "model" in holder.model_fields_set
+        _check_model(
+            holder.model, (section, "model"), config=config, files=files, is_given=is_given
+        )
+    _check_judges(config, files)
+
+
+def _check_model(
+    model: str,
+    path: tuple[str, ...],
+    *,
+    config: "Config",
+    files: Sequence[Path],
+    is_given: bool = True,
+) -> None:
+    """Refuses a model that ``models`` does not define; ``path`` is the key that names it."""
+    if model not in config.models:
+        raise ConfigError(
+            f"'{'.'.join(path)}' is '{model}', which 'models' does not define",
+            where=place_of(path if is_given else (), model, files),
+            hint=nearest(model, list(config.models)),
+        )
+
+
+def _check_adapters(config: "Config", files: Sequence[Path]) -> None:
+    for name, adapter in config.adapters.items():
+        _check_model(adapter.model, ("adapters", name, "model"), config=config, files=files)
+        if name in config.models:
+            raise ConfigError(
+                f"'{name}' is the name of a model and of an adapter",
+                where=place_of(("adapters", name), {}, files),
+                expected="names that tell them apart, since both can be evaluated",
+            )
+        if not adapter.samples:
+            raise ConfigError(
+                f"'adapters.{name}.samples' is empty",
+                where=place_of(("adapters", name, "samples"), [], files),
+                expected="at least one JSONL file",
+            )
+
+
+def _check_judges(config: "Config", files: Sequence[Path]) -> None:
+    """Who chooses what is learnt must not also say whether it helped, unless that is wanted."""
+    judge, evaluator = config.llm.judge, config.llm.evaluator
+    is_same = (judge.base_url, judge.model) == (evaluator.base_url, evaluator.model)
+    if is_same and not config.flywheel.allow_same_judge:
+        raise ConfigError(
+            f"'llm.judge' and 'llm.evaluator' are the same model, '{judge.model}'",
+            where=place_of(("llm",), {}, files),
+            expected="two models: one that learns to please its judge would seem to have improved",
+            hint="name another evaluator, or say flywheel: {allow_same_judge: true}",
+        )
+    name = config.flywheel.model
+    shared = shared_families(evaluator.model, config.models[name].path or "")
+    if shared and not config.flywheel.allow_same_family:
+        raise ConfigError(
+            f"'llm.evaluator' ({evaluator.model}) and the model '{name}' "
+            f"({config.models[name].path}) are both of the family {', '.join(shared)}",
+            where=place_of(("llm",), {}, files),
+            expected="an evaluator of another family: judges prefer the answers of their own",
+            hint="name another evaluator, or say flywheel: {allow_same_family: true}",
+        )
+
+
+def _check_suites(config: "Config", files: Sequence[Path]) -> None:
+    for name, suite in config.suites.items():
+        for what, expected in suite_problems(name, suite):
+            place = place_of(("suites", name), {}, files)
+            raise ConfigError(what, where=place, expected=expected)
+    for section, names in (("models", config.models), ("adapters", config.adapters)):
+        for name in names:
+            if "_vs_" in name:
+                raise ConfigError(
+                    f"the name '{name}' in '{section}' holds '_vs_'",
+                    where=place_of((section, name), {}, files),
+                    expected="another name: a comparison's folder is results/comparison/{a}_vs_{b}",
+                )
