@@ -54,7 +54,8 @@ def got(process):
 def _own_claims(monkeypatch):
     monkeypatch.setattr(devices, "_held", [])
     for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # noted as absent, so that what a test's step sets goes, too
+        monkeypatch.delenv(name)
 
 
 def test_processes_at_once_get_gpus_of_their_own(hold):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from base_models_for_tests import TINY, TINY_PACKED
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from sluice.base import training
 from sluice.base.building import build_base_model
 from sluice.base.progress import TrainingLog
 from sluice.base.training import Trainer
@@ -251,3 +253,10 @@ def test_a_corpus_of_another_tokenizer_is_an_error(inputs, tmp_path):
 def test_a_new_log_is_empty():
     assert TrainingLog().num_steps == 0
     assert all(not value for value in vars(TrainingLog()).values())
+
+
+def test_launched_processes_that_do_not_know_each_other_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(training, "Accelerator", lambda **_: SimpleNamespace(num_processes=1))
+    with pytest.raises(TrainingError, match=r"2 processes were started, and accelerate joined 1"):
+        training.make_accelerator()

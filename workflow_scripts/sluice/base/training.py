@@ -5,6 +5,7 @@ loss after 200 steps (1.24 nats) was below AdamW's after 400 (1.43).
 """
 
 import math
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -29,9 +30,23 @@ _GREATEST_NORM = 1.0
 
 
 def make_accelerator() -> Accelerator:
-    """This process's device and place among the processes that train together."""
-    # The precision is the settings' (see `Trainer`), not the launcher's.
-    return Accelerator(mixed_precision="no")
+    """This process's device and place among the processes that train together.
+
+    Raises:
+        TrainingError: a launcher started several processes, and they do not know each other.
+    """
+    # The precision is the settings' (see `Trainer`), not the launcher's. On a machine without GPU
+    # accelerate has to be told so: else each process of torchrun trains alone, all as the first.
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    num_launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != num_launched:
+        raise TrainingError(
+            f"{num_launched} processes were started, and accelerate joined "
+            f"{accelerator.num_processes} of them",
+            hint="start them with --num-processes, torchrun or accelerate launch, on one kind of "
+            "device",
+        )
+    return accelerator
 
 
 def train(
