@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sluice.chat_tokens import Rendering, render, render_text, tokenize
 from sluice.errors import ModelError
 from sluice.records import Sample
 
@@ -66,21 +67,14 @@ def encode_samples(
         ModelError: the template changes an assistant's text, so that it cannot be found again.
     """
     rendered = [render_with_spans(tokenizer, sample) for sample in samples]
-    encoded = tokenizer(
-        [text for text, _ in rendered],
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-    )
+    tokens = tokenize(tokenizer, [rendering for rendering, _ in rendered])
     return [
         EncodedSample(ids[:max_tokens], _mask(offsets, spans)[:max_tokens])
-        for ids, offsets, (_, spans) in zip(
-            encoded["input_ids"], encoded["offset_mapping"], rendered, strict=True
-        )
+        for (ids, offsets), (_, spans) in zip(tokens, rendered, strict=True)
     ]
 
 
-def render_with_spans(tokenizer: Any, sample: Sample) -> tuple[str, list[tuple[int, int]]]:
+def render_with_spans(tokenizer: Any, sample: Sample) -> tuple[Rendering, list[tuple[int, int]]]:
     """The template's text of a dialogue, and [start, end) of each response in characters.
 
     The template is rendered a second time with each assistant's text replaced by a mark; what
@@ -89,19 +83,17 @@ def render_with_spans(tokenizer: Any, sample: Sample) -> tuple[str, list[tuple[i
     """
     messages = [message.model_dump() for message in sample.messages]
     replies = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-    text = _render(tokenizer, messages)
-    marked = _render(tokenizer, [_marked(message, i) for i, message in enumerate(messages)])
-    spans = _spans_between_marks(tokenizer, sample, text=text, marked=marked, replies=replies)
-    if spans is None:
-        spans = [_span_after_prompt(tokenizer, sample, text=text, index=index) for index in replies]
-    return text, spans
-
-
-def _render(tokenizer: Any, messages: list[dict[str, Any]], *, opens_turn: bool = False) -> str:
-    text: str = tokenizer.apply_chat_template(
-        messages, tokenize=False, add_generation_prompt=opens_turn
+    rendering = render(tokenizer, messages)
+    marked = render_text(tokenizer, [_marked(message, i) for i, message in enumerate(messages)])
+    spans = _spans_between_marks(
+        tokenizer, sample, text=rendering.text, marked=marked, replies=replies
     )
-    return text
+    if spans is None:
+        spans = [
+            _span_after_prompt(tokenizer, sample, rendering=rendering, index=index)
+            for index in replies
+        ]
+    return rendering, spans
 
 
 def _marked(message: dict[str, Any], index: int) -> dict[str, Any]:
@@ -128,11 +120,15 @@ def _spans_between_marks(
     return spans if rebuilt + marked == text else None
 
 
-def _span_after_prompt(tokenizer: Any, sample: Sample, *, text: str, index: int) -> tuple[int, int]:
+def _span_after_prompt(
+    tokenizer: Any, sample: Sample, *, rendering: Rendering, index: int
+) -> tuple[int, int]:
     messages = [message.model_dump() for message in sample.messages[:index]]
-    prompt = _render(tokenizer, messages, opens_turn=True) if messages else ""
+    prompt = render_text(tokenizer, messages, opens_turn=True) if messages else ""
+    text = rendering.text
     end_of_turn = tokenizer.eos_token or ""
-    end = text.find(end_of_turn, len(prompt))
+    # A turn ends at the template's own end of turn, not where a text holds the same words.
+    end = rendering.neutral.find(end_of_turn, len(prompt))
     if not prompt or not text.startswith(prompt) or not end_of_turn or end < 0:
         raise ModelError(
             f"the chat template changes message {index} of sample '{sample.id}', so its response "
@@ -172,8 +168,8 @@ def response_opening(tokenizer: Any) -> list[int]:
     its prompt stands behind them.
     """
     question = [{"role": "user", "content": "?"}]
-    closed = _render(tokenizer, question)
-    opened = _render(tokenizer, question, opens_turn=True)
+    closed = render_text(tokenizer, question)
+    opened = render_text(tokenizer, question, opens_turn=True)
     opening = opened[len(closed) :] if opened.startswith(closed) else ""
     ids: list[int] = tokenizer(opening, add_special_tokens=False)["input_ids"]
     if ids:

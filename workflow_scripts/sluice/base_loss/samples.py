@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.base_loss.documents import start_tokens
+from sluice.chat_tokens import render, tokenize
 from sluice.engines.engine import Sampling
 from sluice.engines.transformers_engine import TransformersEngine
 from sluice.errors import DataError, ModelError
@@ -73,12 +74,9 @@ def _encode_prompt(tokenizer: Any, prompt: Document) -> tuple[int, ...]:
             f"the prompt of {prompt.where} is a dialogue, and the tokenizer has no chat template",
             hint="give prompts as plain text",
         )
-    text = tokenizer.apply_chat_template(
-        [message.model_dump() for message in prompt.messages],
-        tokenize=False,
-        add_generation_prompt=True,
-    )
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    messages = [message.model_dump() for message in prompt.messages]
+    ((ids, _),) = tokenize(tokenizer, [render(tokenizer, messages, opens_turn=True)])
+    return tuple(ids)
 
 
 def samples_text(greedy: Sequence[dict[str, Any]], free: Sequence[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.chat import load_tokenizer
+from sluice.chat_tokens import render, tokenize
 from sluice.engines.engine import Completion, Request
 
 
@@ -27,15 +28,11 @@ def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[tuple[in
     unique = list(dict.fromkeys(request.messages for request in requests))
     if not unique:
         return []
-    texts = [
-        tokenizer.apply_chat_template(
-            [message.model_dump() for message in messages],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
+    renderings = [
+        render(tokenizer, [message.model_dump() for message in messages], opens_turn=True)
         for messages in unique
     ]
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    encoded = [ids for ids, _ in tokenize(tokenizer, renderings)]
     tokens = {messages: tuple(ids) for messages, ids in zip(unique, encoded, strict=True)}
     return [tokens[request.messages] for request in requests]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sluice.chat import EncodedSample, render_with_spans
+from sluice.chat_tokens import tokenize
 from sluice.errors import ConfigError
 from sluice.records import Sample
 from sluice.settings.training import TrainingData
@@ -67,15 +68,13 @@ def _near_phrases(
     tokenizer: Any, sample: Sample, patterns: Sequence[re.Pattern[str]], *, window: int
 ) -> set[int]:
     """Indices of the tokens in and around every phrase of the sample's responses."""
-    text, spans = render_with_spans(tokenizer, sample)
-    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
-        "offset_mapping"
-    ]
+    rendering, spans = render_with_spans(tokenizer, sample)
+    ((_, offsets),) = tokenize(tokenizer, [rendering])
     near: set[int] = set()
     for start, end in spans:
         inside = [t for t, (first, last) in enumerate(offsets) if first < end and last > start]
         for pattern in patterns:
-            for found in pattern.finditer(text, start, end):
+            for found in pattern.finditer(rendering.text, start, end):
                 left, right = found.span()
                 hit = [t for t in inside if offsets[t][0] < right and offsets[t][1] > left]
                 if hit:
