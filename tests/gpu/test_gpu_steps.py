@@ -174,8 +174,8 @@ def test_training_in_float32_is_that_of_the_cpu(checkpoint, rows, tmp_path):
     assert found[:4] == pytest.approx(expected[:4], rel=1e-4)
 
 
-def test_killed_and_undisturbed_training_are_alike_on_a_gpu(checkpoint, rows, tmp_path):
-    """Two runs of one command: whether the same GPU gives the same losses, bit for bit."""
+def test_two_runs_of_one_training_lose_alike(checkpoint, rows, tmp_path):
+    """The same GPU and command give the same losses, bit for bit."""
     words = ["--method=lora"]
     first = losses(checkpoint, rows, tmp_path / "first", *words)
     assert losses(checkpoint, rows, tmp_path / "second", *words) == first
