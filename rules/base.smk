@@ -67,5 +67,5 @@ rule train_base_model:
         "python workflow_scripts/train_base_model.py {params.flags}"
         " --{params.kind} {input.source:q} --tokenizer results/tokenizer/{wildcards.model:q}"
         " --output {output.model:q} --training-log {output.training_log:q}"
-        " --num-gpus {resources.gpu}"
+        " --num-gpus {resources.gpu} --min-threads 2"
         " --state results/.state/train_base_model/{wildcards.model:q} > {log:q} 2>&1"

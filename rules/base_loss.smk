@@ -38,6 +38,7 @@ rule evaluate_base_loss:
         code=code("evaluate_base_loss"),
     shell:
         "python workflow_scripts/evaluate_base_loss.py {params.flags} {params.source}"
-        " {params.texts} --num-gpus {resources.gpu} --prompts {input.prompts:q} --output {output.loss:q}"
+        " {params.texts} --num-gpus {resources.gpu} --min-threads 2"
+        " --prompts {input.prompts:q} --output {output.loss:q}"
         " --samples-output {output.samples:q}"
         " --state-dir results/.state/evaluate_base_loss/{wildcards.model:q} > {log:q} 2>&1"

@@ -33,4 +33,5 @@ rule evaluate_core:
     shell:
         "python workflow_scripts/evaluate_core.py {params.flags} {params.model}"
         " --table {output.table:q} --items {output.decisions:q} --state-dir"
-        " results/.state/evaluate_core/{wildcards.model:q} --num-gpus {resources.gpu} > {log:q} 2>&1"
+        " results/.state/evaluate_core/{wildcards.model:q} --num-gpus {resources.gpu} --min-threads 2"
+        " > {log:q} 2>&1"

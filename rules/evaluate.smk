@@ -34,7 +34,8 @@ rule generate_answers:
         code=code("generate_answers"),
     shell:
         "python workflow_scripts/generate_answers.py {params.flags} {params.subject}"
-        " --samples {input.samples:q} --output {output.answers:q} --num-gpus {resources.gpu} --state-dir"
+        " --samples {input.samples:q} --output {output.answers:q} --num-gpus {resources.gpu}"
+        " --min-threads 2 --state-dir"
         " results/.state/generate_answers/{wildcards.subject:q}/{wildcards.suite:q} > {log:q} 2>&1"
 
 

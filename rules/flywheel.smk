@@ -68,7 +68,7 @@ rule bootstrap_model:
         "python workflow_scripts/bootstrap_model.py {params.flags} {params.model}"
         " --question {input.question:q} --output {output.bootstrap:q}"
         " --server-log results/.state/bootstrap_model/turn_{wildcards.turn}/server.log"
-        " --num-gpus {resources.gpu} > {log:q} 2>&1"
+        " --num-gpus {resources.gpu} --min-threads 2 > {log:q} 2>&1"
 
 
 rule simulate_dialogues:
@@ -104,7 +104,8 @@ rule simulate_dialogues:
         "python workflow_scripts/simulate_dialogues.py {params.flags} {params.model}"
         " {params.simulator} {params.topics} --topics {input.topics:q}"
         " --user-prompt {input.prompt:q} --law {input.law:q} --output {output.simulation:q}"
-        " --state-dir results/.state/simulate_dialogues --num-gpus {resources.gpu} > {log:q} 2>&1"
+        " --state-dir results/.state/simulate_dialogues --num-gpus {resources.gpu} --min-threads 2"
+        " > {log:q} 2>&1"
 
 
 rule judge_responses:

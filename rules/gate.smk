@@ -84,7 +84,7 @@ rule warm_up_gate:
         code=code("warm_up_gate"),
     shell:
         "python workflow_scripts/warm_up_gate.py {params.flags} --model {input.folder:q}"
-        " --num-gpus {resources.gpu}"
+        " --num-gpus {resources.gpu} --min-threads 2"
         " --samples {input.samples:q} --output {output.weights:q}"
         " --training-log {output.training_log:q}"
         " --state-dir results/.state/warm_up_gate > {log:q} 2>&1"

@@ -39,7 +39,7 @@ rule sample_responses:
     shell:
         "python workflow_scripts/sample_responses.py {params.flags} {params.task}"
         " --training_data {input.prompts:q} --output {output.sampled:q}"
-        " --num-gpus {resources.gpu}"
+        " --num-gpus {resources.gpu} --min-threads 2"
         " --state-dir results/.state/sample_responses > {log:q} 2>&1"
 
 

@@ -39,7 +39,7 @@ rule fine_tune:
     shell:
         "python workflow_scripts/fine_tune.py {params.flags} {params.source}"
         " --samples {input.samples:q} --output {params.folder:q} --state-dir {params.state:q}"
-        " --num-gpus {resources.gpu} > {log:q} 2>&1"
+        " --num-gpus {resources.gpu} --min-threads 2 > {log:q} 2>&1"
 
 
 rule merge_adapter:

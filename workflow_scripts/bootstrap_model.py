@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 from sluice.settings.flywheel import BootstrapModel
 
 
-class Arguments(BootstrapModel, GpuShare):
+class Arguments(BootstrapModel, ComputeShare):
     """Prove that a model can be served."""
 
     model_path: str

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 from sluice.settings.gate import CollectRouterData
 
 
-class Arguments(CollectRouterData, GpuShare):
+class Arguments(CollectRouterData, ComputeShare):
     """Collect gate logits, perplexity and entropy of every token."""
 
     model: Path

@@ -14,10 +14,10 @@ from tyro.conf import arg
 from sluice.cli import run
 from sluice.settings.base import narrow
 from sluice.settings.base_loss import EvaluateBaseLoss
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 
 
-class Arguments(EvaluateBaseLoss, GpuShare):
+class Arguments(EvaluateBaseLoss, ComputeShare):
     """Bits per byte of a causal language model on train and held-out text, and samples of it."""
 
     model: Annotated[str, arg(aliases=["--hf-path"])]

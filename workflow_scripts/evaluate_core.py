@@ -12,10 +12,10 @@ from tyro.conf import arg
 from sluice.cli import run
 from sluice.settings.base import narrow
 from sluice.settings.core_metric import EvaluateCore
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 
 
-class Arguments(EvaluateCore, GpuShare):
+class Arguments(EvaluateCore, ComputeShare):
     """Evaluate a base model on the CORE metric."""
 
     model: Annotated[str, arg(aliases=["--hf-path"])]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 from sluice.settings.training import FineTune
 
 
-class Arguments(FineTune, GpuShare):
+class Arguments(FineTune, ComputeShare):
     """Fine-tune a model on canonical samples."""
 
     model: str

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 from sluice.settings.engine import EngineSettings
 from sluice.settings.evaluation import GenerateAnswers
 
 
-class Arguments(GenerateAnswers, GpuShare):
+class Arguments(GenerateAnswers, ComputeShare):
     """Let a model, or an adapter on it, answer the items of a suite."""
 
     samples: Path

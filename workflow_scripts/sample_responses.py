@@ -11,11 +11,11 @@ import tyro
 
 from sluice.cli import run
 from sluice.settings.base import narrow
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 from sluice.settings.sampling import SampleResponses, TaskSettings
 
 
-class Arguments(TaskSettings, SampleResponses, GpuShare):
+class Arguments(TaskSettings, SampleResponses, ComputeShare):
     """Sample responses, keep the correct ones."""
 
     model_path: Annotated[str, tyro.conf.arg(aliases=["--model"])]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 from sluice.settings.flywheel import SimulateDialogues
 from sluice.settings.llm import Endpoint, Simulator
 
 
-class Arguments(Simulator, SimulateDialogues, GpuShare):
+class Arguments(Simulator, SimulateDialogues, ComputeShare):
     """Simulate dialogues; base-url, model and api-key flags are the simulated user's."""
 
     model_path: str

@@ -11,10 +11,10 @@ from pathlib import Path
 from sluice.cli import run
 from sluice.settings.base import narrow
 from sluice.settings.base_model import TrainBaseModel
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 
 
-class Arguments(TrainBaseModel, GpuShare):
+class Arguments(TrainBaseModel, ComputeShare):
     """Train a Qwen3 from scratch; give --samples or --corpus."""
 
     samples: Path | None = None

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.settings.base import narrow
-from sluice.settings.device import GpuShare
+from sluice.settings.device import ComputeShare
 from sluice.settings.gate import WarmUpGate
 
 
-class Arguments(WarmUpGate, GpuShare):
+class Arguments(WarmUpGate, ComputeShare):
     """Warm up quality gates on real samples and flawed copies of them."""
 
     model: Path

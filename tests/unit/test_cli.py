@@ -11,6 +11,7 @@ from support import ROOT
 from sluice.cli import run
 from sluice.errors import DataError
 from sluice.settings.base import Settings
+from sluice.settings.device import ComputeShare
 
 
 class Arguments(Settings):
@@ -90,6 +91,17 @@ def test_threads_of_the_rule_are_kept_and_idle_ones_sleep(monkeypatch):
     _start(["--save-path", "x"])
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.parametrize(("given", "used"), [("1", "2"), ("2", "2"), ("7", "7"), (None, None)])
+def test_a_step_computes_with_at_least_the_threads_that_its_rule_fixes(monkeypatch, given, used):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    seen = []
+    run(ComputeShare, lambda parsed: seen.append(os.environ.get("OMP_NUM_THREADS")),
+        ["--min-threads", "2"])  # fmt: skip
+    assert seen == [used]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import tyro
 from sluice.errors import SluiceError
 from sluice.logs import get_logger, set_up_logging
 from sluice.settings.base import Settings
+from sluice.settings.device import ComputeShare
 
 A = TypeVar("A", bound=Settings)
 
@@ -35,7 +36,10 @@ def run(arguments: type[A], main: Callable[[A], None], argv: Sequence[str] | Non
     is_debug = "--debug" in words
     set_up_logging()
     try:
-        main(tyro.cli(arguments, args=[word for word in words if word != "--debug"]))
+        parsed = tyro.cli(arguments, args=[word for word in words if word != "--debug"])
+        if isinstance(parsed, ComputeShare):
+            _use_at_least(parsed.min_threads)
+        main(parsed)
     except SluiceError as error:
         if is_debug:
             raise
@@ -54,3 +58,10 @@ def _be_a_good_neighbour() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _use_at_least(num_threads: int) -> None:
+    """Raises OMP_NUM_THREADS to this, where it is set: Snakemake lowers it to --cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) < num_threads:
+        os.environ["OMP_NUM_THREADS"] = str(num_threads)

@@ -227,10 +227,10 @@ def test_order_of_the_samples_does_not_change_a_byte(collect, collected, tmp_pat
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-@pytest.mark.parametrize("num_shards", [2, 5])
-def test_number_of_shards_does_not_change_a_record(collect, collected, num_shards):
-    shards = [collect(SAMPLES[part::num_shards]) for part in range(num_shards)]
-    _assert_same_records(join_router_data(shards), collected)
+@pytest.mark.parametrize("num_parts", [2, 5])
+def test_the_samples_beside_it_do_not_change_a_record(collect, collected, num_parts):
+    parts = [collect(SAMPLES[part::num_parts]) for part in range(num_parts)]
+    _assert_same_records(join_router_data(parts), collected)
 
 
 def test_no_batch_is_over_its_budget_unless_it_holds_one_sequence(gated, collect):

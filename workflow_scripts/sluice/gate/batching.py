@@ -1,9 +1,20 @@
 """Batches of sequences of like length, bounded in tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+_SAMPLES_PER_BLOCK = 512
+
+
+def block_numbers(ids: Iterable[str]) -> dict[str, int]:
+    """Sample id -> number of its block: the ids sorted, cut into blocks of 512.
+
+    Batches stay within a block and a shard takes whole blocks, so that a sample is computed beside
+    the same others, to the same bytes, whatever the number of shards.
+    """
+    return {id: place // _SAMPLES_PER_BLOCK for place, id in enumerate(sorted(ids))}
 
 
 def split_by_tokens(lengths: Sequence[int], *, tokens_per_batch: int) -> list[list[int]]:

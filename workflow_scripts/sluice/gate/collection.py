@@ -1,10 +1,12 @@
 """One pass over a dataset: what gates and model say of every token.
 
-Batches are sorted by length and bounded in tokens; a record does not depend on its batch. Finished
-batches are on disk at least every minute, and a rerun goes on from there.
+Batches are sorted by length, bounded in tokens and the same whatever the order of the samples and
+the number of shards, so that records are the same to the byte; other batches change a record's last
+bits only. Finished batches are on disk at least every minute, and a rerun goes on from there.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +20,7 @@ from torch import Tensor
 from sluice.chat import EncodedSample, encode_samples, response_opening
 from sluice.errors import ScoringError, shorten_ids
 from sluice.files import atomic_path
-from sluice.gate.batching import split_by_tokens
+from sluice.gate.batching import block_numbers, split_by_tokens
 from sluice.gate.token_statistics import token_statistics
 from sluice.ledger import Ledger
 from sluice.logs import get_logger, progress
@@ -57,7 +59,7 @@ def collect_router_data(
     Args:
         model: a gated model, in the precision and on the device it shall run on.
         tokenizer: the model's.
-        samples: the samples, in any order; the result does not depend on it.
+        samples: whole blocks of samples (see `block_numbers`), in any order.
         dataset: the dataset's name.
         settings: token limits, batch budget, and whether responses are also scored alone.
         ledger: counts the samples; those without a response token are rejected.
@@ -65,15 +67,17 @@ def collect_router_data(
     Raises:
         ScoringError: samples have no response token, and ``on_empty_response`` is ``error``.
     """
-    ids, encoded = _encode(tokenizer, samples, settings=settings, ledger=ledger)
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    ids, encoded = [ids[i] for i in order], [encoded[i] for i in order]
-    opening = response_opening(tokenizer) if settings.with_ifd else []
-    items = _items(encoded, opening=opening if settings.with_ifd else None)
-    split = split_by_tokens(
-        [len(item.token_ids) for item in items], tokens_per_batch=settings.tokens_per_batch
+    tokens_of = _encode(tokenizer, samples, settings=settings, ledger=ledger)
+    block_of = block_numbers(tokens_of)
+    ids = sorted(id for id, tokens in tokens_of.items() if tokens is not None)
+    encoded = [tokens for id in ids if (tokens := tokens_of[id]) is not None]
+    opening = response_opening(tokenizer) if settings.with_ifd else None
+    items = _items(encoded, opening=opening)
+    batches = _batches(
+        items,
+        blocks=[block_of[ids[item.sample]] for item in items],
+        tokens_per_batch=settings.tokens_per_batch,
     )
-    batches = [[items[index] for index in batch] for batch in split]
     columns = _Columns(encoded, num_layers=model.config.num_hidden_layers)
     for batch, records in _scored(model, batches, state=state):
         columns.fill(batch, records)
@@ -82,17 +86,17 @@ def collect_router_data(
 
 def _encode(
     tokenizer: Any, samples: Iterable[Sample], *, settings: CollectRouterData, ledger: Ledger
-) -> tuple[list[str], list[EncodedSample]]:
-    ids: list[str] = []
-    kept: list[EncodedSample] = []
+) -> dict[str, EncodedSample | None]:
+    """Sample id -> its tokens; None for a sample without a response token."""
+    tokens_of: dict[str, EncodedSample | None] = {}
     empty: list[str] = []
     for block in _blocks(samples, _ENCODE_AT_ONCE):
         ledger.read(len(block))
         encoded = encode_samples(tokenizer, block, max_tokens=settings.max_tokens)
         for sample, tokens in zip(block, encoded, strict=True):
-            if any(tokens.is_response[1:]):
-                ids.append(sample.id)
-                kept.append(tokens)
+            has_response = any(tokens.is_response[1:])
+            tokens_of[sample.id] = tokens if has_response else None
+            if has_response:
                 ledger.keep()
             else:
                 empty.append(sample.id)
@@ -100,7 +104,7 @@ def _encode(
                 ledger.reject("no_response_token", row=row, where=sample.id)
     if empty and settings.on_empty_response == "error":
         raise _no_response(empty, num_samples=ledger.rows_in, max_tokens=settings.max_tokens)
-    return ids, kept
+    return tokens_of
 
 
 def _no_response(empty: list[str], *, num_samples: int, max_tokens: int) -> ScoringError:
@@ -133,6 +137,21 @@ def _items(encoded: Sequence[EncodedSample], *, opening: list[int] | None) -> li
             alone = np.concatenate([np.asarray(opening, dtype=np.int32), response])
             items.append(_Item(index, is_alone=True, token_ids=alone))
     return items
+
+
+def _batches(
+    items: Sequence[_Item], *, blocks: Sequence[int], tokens_per_batch: int
+) -> list[list[_Item]]:
+    """Batches within each block; the widest first, so that memory runs out at once or never."""
+    by_block: dict[int, list[_Item]] = defaultdict(list)
+    for item, block in zip(items, blocks, strict=True):
+        by_block[block].append(item)
+    batches = []
+    for members in by_block.values():
+        lengths = [len(item.token_ids) for item in members]
+        for batch in split_by_tokens(lengths, tokens_per_batch=tokens_per_batch):
+            batches.append([members[index] for index in batch])
+    return sorted(batches, key=lambda batch: -len(batch[0].token_ids))
 
 
 def _scored(

@@ -1,7 +1,7 @@
 """Whole runs of the gate stage: files and models in, records or weights out."""
 
-from collections.abc import Sequence
-from itertools import chain, islice
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from sluice.chat import load_tokenizer
 from sluice.devices import find_device
 from sluice.errors import ModelError
 from sluice.files import atomic_path, write_json
+from sluice.gate.batching import block_numbers
 from sluice.gate.collection import collect_router_data
 from sluice.gate.conversion import load_causal_model
 from sluice.gate.modeling import set_gate_weights
 from sluice.gate.warm_up import choose_samples, warm_up_gate
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
-from sluice.records import read_samples
+from sluice.records import Sample, read_samples
 from sluice.router_data import RouterData, write_router_data
 from sluice.settings.gate import CollectRouterData, WarmUpGate
 from sluice.state import clear_state, open_state
@@ -43,7 +44,8 @@ def collect_shard(
         model: folder of convert_checkpoint.
         samples: canonical samples, JSONL.
         dataset: the dataset's name.
-        shard: (which part, of how many); part i takes the samples i, i + n, i + 2n ...
+        shard: (which part, of how many); part i takes the blocks i, i + n, i + 2n ... of samples
+            (see `block_numbers`), so the last parts of a small dataset may be empty.
         gate_weights: file of warm_up_gate, or None for the model folder's own gates.
         settings: token limits, device and batch budget.
         output: router data file to write.
@@ -67,7 +69,7 @@ def collect_shard(
         data = collect_router_data(
             gated,
             load_tokenizer(model),
-            islice(read_samples(samples), part, None, num_parts),
+            _read_shard(samples, part, num_parts),
             dataset=dataset,
             settings=settings,
             ledger=ledger,
@@ -76,6 +78,13 @@ def collect_shard(
     write_router_data(output, data)
     clear_state(state)
     return data
+
+
+def _read_shard(path: Path, part: int, num_parts: int) -> Iterator[Sample]:
+    if num_parts == 1:
+        return read_samples(path)
+    block_of = block_numbers(sample.id for sample in read_samples(path))
+    return (s for s in read_samples(path) if block_of[s.id] % num_parts == part)
 
 
 def run_warm_up(
