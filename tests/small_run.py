@@ -1,4 +1,4 @@
-"""The built-in run in small, raw data to adapter, for tests that need many runs: under a minute each."""
+"""The built-in run in small, raw data to adapter, for tests that need many runs: a minute each."""
 
 import hashlib
 import subprocess

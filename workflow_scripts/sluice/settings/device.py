@@ -15,5 +15,5 @@ class ComputeShare(Settings):
     stops where the machine has fewer. 0: it sees none. Not given: it sees all, and takes none from
     others."""
     min_threads: Annotated[int, Field(ge=1)] = 1
-    """CPU threads to compute with where OMP_NUM_THREADS says fewer. The last bits of a sum depend on
-    the number of threads; the rules fix it, for the same bytes whatever --cores."""
+    """CPU threads to compute with where OMP_NUM_THREADS says fewer. A sum's last bits depend on the
+    number of threads; the rules fix it, for the same bytes whatever --cores."""
