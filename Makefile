@@ -3,6 +3,7 @@
 # make lint   ruff, mypy --strict, snakefmt, snakemake --lint
 # make tracking  add MLflow to .venv, for `tracking.enabled: true`
 # make docs   write docs/config.md, config.schema.json and README.md's rule graph anew
+# make locks  write envs/requirements-*.txt anew: the hashes of what envs/*.yaml and all below it need
 #
 # Nothing else is needed. After `make demo`, everything is plain `.venv/bin/snakemake`.
 
@@ -18,7 +19,7 @@ BIN := .venv/bin
 # transformers anew: 10 seconds instead of 4 for each start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint docs format clean tracking
+.PHONY: demo test lint docs locks format clean tracking
 
 demo: .venv/installed
 	$(BIN)/snakemake --cores $(CORES) results/selected_data.jsonl results/report/summary.txt
@@ -42,6 +43,9 @@ format: .venv/installed-dev
 docs: .venv/installed
 	$(BIN)/python workflow_scripts/write_config_reference.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python workflow_scripts/write_rule_graph.py
+
+locks: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/write_locks.sh
 
 tracking: .venv/installed-tracking
 

@@ -44,6 +44,7 @@ include: "rules/report.smk"
 include: "rules/common_targets.smk"
 include: "rules/provenance.smk"
 include: "rules/tracking.smk"
+include: "rules/common_containers.smk"
 
 
 rule all:
