@@ -5,7 +5,7 @@ OUTPUTS: none; defines `gpus_of_engine`, `gate_gpus` and `show_hints`, and the r
     local run.
 """
 
-from sluice.cluster_hints import cluster_hints
+from sluice.run_hints import run_hints
 from sluice.devices import find_gpus
 
 # A cluster hands out GPUs itself. On one machine there are as many as it has, unless --resources
@@ -43,5 +43,5 @@ def gate_gpus(wildcards):
 def show_hints(logs):
     """Says what to do about failures that the cluster reported; `logs` are Snakemake's own."""
     text = "".join(Path(log).read_text(encoding="utf-8", errors="replace") for log in logs)
-    for hint in cluster_hints(text):
+    for hint in run_hints(text):
         sys.stderr.write(f"{hint}\n")

@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +49,21 @@ CONFIG: dict[str, Any] = {
 _NOT_COMPARED = ("benchmarks", "logs", ".state", "shards", "sampling_stats.json", "metrics.json")
 
 
-def prepare(folder: Path, changes: Mapping[str, Mapping[str, Any]] | None = None) -> Path:
-    """A clone with the small configuration; ``changes`` are laid over its sections."""
+def prepare(folder: Path, config: Mapping[str, Any] = CONFIG) -> Path:
+    """A clone with a configuration of its own, small.yaml."""
     clone(folder)
-    config = {**CONFIG}
-    for section, values in (changes or {}).items():
-        config[section] = {**config[section], **values}
-    (folder / "small.yaml").write_text(yaml.safe_dump(config))
+    (folder / "small.yaml").write_text(yaml.safe_dump(dict(config)))
     return folder
 
 
-def start(folder: Path, *words: str, cores: int = 2) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, *words: str, cores: int = 2, targets: Sequence[str] = TARGETS
+) -> subprocess.Popen[bytes]:
     """Snakemake on the small run, in a process group of its own; what it says is in run.log."""
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
     with open(folder / "run.log", "ab") as log:
         return subprocess.Popen(
-            [*command, "--configfile", "small.yaml", *words, "--", *TARGETS],
+            [*command, "--configfile", "small.yaml", *words, "--", *targets],
             cwd=folder,
             stdout=log,
             stderr=log,
@@ -73,9 +72,9 @@ def start(folder: Path, *words: str, cores: int = 2) -> subprocess.Popen[bytes]:
         )
 
 
-def finish(folder: Path, *words: str, cores: int = 2) -> Path:
+def finish(folder: Path, *words: str, cores: int = 2, targets: Sequence[str] = TARGETS) -> Path:
     """Runs to the end, which must be a good one."""
-    status = start(folder, *words, cores=cores).wait()
+    status = start(folder, *words, cores=cores, targets=targets).wait()
     assert status == 0, (folder / "run.log").read_text()[-6000:]
     return folder
 

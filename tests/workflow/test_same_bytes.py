@@ -1,7 +1,7 @@
 """One core or two, one shard or five, one clone or another: the same bytes."""
 
 import pytest
-from small_run import artifacts, finish, prepare
+from small_run import CONFIG, artifacts, finish, prepare
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +12,8 @@ def on_two_cores(tmp_path_factory):
 @pytest.fixture(scope="module")
 def on_one_core_in_five_shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("one") / "elsewhere"
-    return finish(prepare(folder, {"gate": {"num_shards": 5}}), cores=1)
+    config = {**CONFIG, "gate": {**CONFIG["gate"], "num_shards": 5}}
+    return finish(prepare(folder, config), cores=1)
 
 
 def test_cores_shards_and_place_change_no_byte(on_two_cores, on_one_core_in_five_shards):

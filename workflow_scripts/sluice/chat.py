@@ -11,6 +11,7 @@ from typing import Any
 
 from sluice.chat_tokens import Rendering, render, render_text, tokenize
 from sluice.errors import ModelError
+from sluice.hub import prepare_transformers
 from sluice.records import Sample
 
 # Two private-use characters mark a message's place; no tokenizer is ever shown them.
@@ -39,6 +40,7 @@ def load_tokenizer(
     """
     from transformers import AutoTokenizer
 
+    prepare_transformers()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
     except (OSError, ValueError) as error:

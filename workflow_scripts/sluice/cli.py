@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import tyro
 
+from sluice.disk_errors import explain_disk_error
 from sluice.errors import SluiceError
 from sluice.logs import get_logger, set_up_logging
 from sluice.settings.base import Settings
@@ -40,14 +41,15 @@ def run(arguments: type[A], main: Callable[[A], None], argv: Sequence[str] | Non
         if isinstance(parsed, ComputeShare):
             _use_at_least(parsed.min_threads)
         main(parsed)
-    except SluiceError as error:
-        if is_debug:
-            raise
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        sys.exit(1)
     except KeyboardInterrupt:
         get_logger(__name__).warning("sluice: interrupted; nothing half-written was left behind")
         sys.exit(_INTERRUPTED)
+    except Exception as error:
+        said = error if isinstance(error, SluiceError) else explain_disk_error(error)
+        if is_debug or said is None:
+            raise
+        sys.stderr.write(f"{type(said).__name__}: {said}\n")
+        sys.exit(1)
 
 
 def _be_a_good_neighbour() -> None:

@@ -77,6 +77,10 @@ class FlywheelError(SluiceError):
     """A turn of the flywheel must not go on."""
 
 
+class DiskError(SluiceError):
+    """The disk is full, mounted read-only, or not this user's to write to."""
+
+
 class TrackingError(SluiceError):
     """A run cannot be noted: no MLflow, no store, or no answer."""
 

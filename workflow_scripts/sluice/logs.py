@@ -58,11 +58,3 @@ def progress(
             left_s = (total - done) / rate
             logger.info("%s %d of %d, %.3g a second, %.0f s left", what, done, total, rate, left_s)
         yield item
-
-
-def quiet_transformers() -> None:
-    """Silences transformers' notices and loading bars; its errors still come through."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()

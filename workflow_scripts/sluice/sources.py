@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sluice.errors import DataError
+from sluice.hub import limit_hub_waits
 from sluice.logs import get_logger
 from sluice.validation import nearest
 
@@ -76,6 +77,7 @@ def read_hub(
     from datasets import disable_progress_bars, load_dataset
 
     disable_progress_bars()
+    limit_hub_waits()
     try:
         rows = load_dataset(name, subset, revision=revision, split=split)
     except Exception as error:  # the library raises many kinds, its own and its HTTP client's

@@ -18,7 +18,8 @@ from sluice.base.training import make_accelerator, train
 from sluice.chat import encode_samples, load_tokenizer
 from sluice.errors import ConfigError, DataError
 from sluice.files import atomic_folder, read_json, write_json
-from sluice.logs import get_logger, quiet_transformers
+from sluice.hub import prepare_transformers
+from sluice.logs import get_logger
 from sluice.records import read_samples
 from sluice.settings.base_model import TrainBaseModel
 from sluice.state import clear_state, open_state
@@ -65,7 +66,7 @@ def build_base_model(
         DataError: the corpus cannot be read, or has nothing to learn from.
         TrainingError: the loss is no number any more.
     """
-    quiet_transformers()
+    prepare_transformers()
     source = _one_source(samples_path, corpus_folder)
     tokenizer = load_tokenizer(tokenizer_folder, needs_template=samples_path is not None)
     accelerator = make_accelerator()

@@ -22,7 +22,8 @@ from sluice.devices import find_device
 from sluice.engines.transformers_engine import TransformersEngine, load_model
 from sluice.errors import ConfigError, ModelError
 from sluice.files import write_json, write_text
-from sluice.logs import get_logger, quiet_transformers
+from sluice.hub import prepare_transformers
+from sluice.logs import get_logger
 from sluice.seeds import derive_seed
 from sluice.settings.base_loss import EvaluateBaseLoss
 from sluice.state import clear_state, open_state
@@ -64,7 +65,7 @@ def evaluate_base_loss(
         ScoringError: a split has nothing to count, or a loss is not finite.
         EngineError: the device is not there, or a batch does not fit into memory.
     """
-    quiet_transformers()
+    prepare_transformers()
     prompts = read_prompts(inputs.prompts)
     with joined_ranks(settings.device) as (ranks, device):
         tokenizer = load_tokenizer(inputs.model, revision=inputs.revision, needs_template=False)

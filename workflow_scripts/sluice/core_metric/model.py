@@ -6,7 +6,8 @@ import torch
 
 from sluice.devices import find_device
 from sluice.errors import ModelError
-from sluice.logs import get_logger, quiet_transformers
+from sluice.hub import prepare_transformers
+from sluice.logs import get_logger
 
 logger = get_logger(__name__)
 
@@ -26,7 +27,7 @@ def load_model(model: str, *, revision: str | None, device: str, precision: str)
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    quiet_transformers()
+    prepare_transformers()
     place = find_device(device)
     name = precision
     if precision == "auto":

@@ -16,7 +16,8 @@ from sluice.engines.decoding import Rows
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import EngineError, ModelError
-from sluice.logs import get_logger, quiet_transformers
+from sluice.hub import prepare_transformers
+from sluice.logs import get_logger
 from sluice.memory import FittingBatches
 
 logger = get_logger(__name__)
@@ -132,7 +133,7 @@ def load_engine(
         DeviceError: the device is not there.
         ModelError: model or adapter cannot be loaded.
     """
-    quiet_transformers()
+    prepare_transformers()
     place = find_device(device)
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     loaded = load_model(model, revision=revision, dtype=dtype)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sluice.errors import EngineError, ModelError
+from sluice.hub import prepare_transformers
 from sluice.settings.flywheel import ServerSettings
 
 ServerKind = Literal["transformers", "vllm"]
@@ -127,6 +128,7 @@ def asking(
 def _ends(model: str, revision: str | None) -> dict[str, Any]:
     from transformers import AutoConfig, GenerationConfig
 
+    prepare_transformers()
     try:
         try:
             own = GenerationConfig.from_pretrained(model, revision=revision or "main")

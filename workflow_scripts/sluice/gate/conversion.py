@@ -15,7 +15,8 @@ from sluice.chat import load_tokenizer
 from sluice.errors import ModelError, shorten_ids
 from sluice.files import atomic_folder
 from sluice.gate.modeling import draw_gates, gate_parameters, gated_family, is_gate
-from sluice.logs import get_logger, quiet_transformers
+from sluice.hub import prepare_transformers
+from sluice.logs import get_logger
 from sluice.seeds import derive_seed
 from sluice.settings.gate import GateShape
 
@@ -52,7 +53,7 @@ def convert_checkpoint(
         ModelError: nothing can be loaded from ``model``, its family is not supported, or the
             converted model's logits differ from the source's.
     """
-    quiet_transformers()
+    prepare_transformers()
     source_config = load_config(model, revision=revision)
     gated_config_class, gated_model_class = gated_family(source_config.model_type)
     tokenizer = load_tokenizer(model, revision=revision)
@@ -130,7 +131,7 @@ def load_causal_model(model: str, *, revision: str | None = None, dtype: str = "
     Raises:
         ModelError: nothing can be loaded from ``model``.
     """
-    quiet_transformers()
+    prepare_transformers()
     return _load(None, model, revision=revision, dtype=dtype)
 
 

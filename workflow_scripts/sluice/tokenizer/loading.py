@@ -6,7 +6,8 @@ from typing import Any
 
 from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
-from sluice.logs import get_logger, quiet_transformers
+from sluice.hub import prepare_transformers
+from sluice.logs import get_logger
 from sluice.token_bytes import token_bytes
 from sluice.validation import nearest
 
@@ -39,7 +40,7 @@ def load_named_tokenizer(source: str) -> NamedTokenizer:
     """
     if source.startswith(_TIKTOKEN):
         return _from_tiktoken(source)
-    quiet_transformers()
+    prepare_transformers()
     tokenizer = load_tokenizer(source, needs_template=False)
     try:
         table = token_bytes(tokenizer)

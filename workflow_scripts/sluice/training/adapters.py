@@ -10,7 +10,8 @@ from torch import nn
 
 from sluice.errors import ConfigError, ModelError, TrainingError, shorten_ids
 from sluice.files import read_json, write_text
-from sluice.logs import get_logger, quiet_transformers
+from sluice.hub import prepare_transformers
+from sluice.logs import get_logger
 from sluice.seeds import derive_seed
 from sluice.settings.training import FineTune, TrainingMethod
 
@@ -55,7 +56,7 @@ def load_causal_model(base: BaseModel, *, dtype: Any, **more: Any) -> Any:
     """
     from transformers import AutoModelForCausalLM
 
-    quiet_transformers()
+    prepare_transformers()
     try:
         return AutoModelForCausalLM.from_pretrained(
             base.path,

@@ -1,8 +1,8 @@
-"""What a cluster says in its own words is answered with what to do. The texts are Slurm 22.05's."""
+"""What a cluster or Snakemake says is answered with what to do. The texts are Slurm 22.05's."""
 
 import pytest
 
-from sluice.cluster_hints import cluster_hints
+from sluice.run_hints import run_hints
 
 SAID = {
     "sbatch: error: invalid partition specified: nope\n"
@@ -28,16 +28,25 @@ SAID = {
 
 @pytest.mark.parametrize("text", SAID)
 def test_failure_of_the_cluster_has_one_hint(text):
-    (line,) = cluster_hints(f"Error in rule fine_tune\n{text}\n    sbatch call: ...")
+    (line,) = run_hints(f"Error in rule fine_tune\n{text}\n    sbatch call: ...")
     assert line.startswith("ClusterError: ")
     assert SAID[text] in line
     assert "\n  Hint: " in line
 
 
 def test_same_failure_of_many_jobs_is_said_once():
-    assert len(cluster_hints("Invalid feature specification\n" * 40)) == 1
+    assert len(run_hints("Invalid feature specification\n" * 40)) == 1
 
 
 def test_failure_that_is_not_the_clusters_has_none():
     text = "ScoringError: 3 of 9 samples have no response token\nslurm_partition=gpu"
-    assert cluster_hints(text) == []
+    assert run_hints(text) == []
+
+
+def test_files_from_the_future_are_a_matter_of_the_clock():
+    text = (
+        "Output b has older modification time (2026-11-27 22:29:56) than input a (2026-11-27 "
+        "23:29:37). This could indicate a clock skew problem in your network"
+    )
+    (line,) = run_hints(text)
+    assert line.startswith("ClockError: files of results/ seem to come from the future")

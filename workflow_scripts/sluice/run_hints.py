@@ -1,9 +1,9 @@
-"""What to do about a failure that a cluster reports in its own words."""
+"""What to do about a failure that a cluster, or Snakemake, reports in its own words."""
 
 import re
 
 # What stands in Snakemake's log -> what to do. `{0}` is what the expression found in brackets.
-_HINTS = {
+_CLUSTER = {
     r"[Ii]nvalid partition (?:name )?specified(?:: ?(\w+))?": (
         "this cluster has no such partition {0}",
         "sinfo --summarize lists its partitions; enter one as 'partition' at the top of "
@@ -46,13 +46,24 @@ _HINTS = {
 }
 
 
-def cluster_hints(log_text: str) -> list[str]:
-    """One line for each kind of cluster failure that a log of Snakemake shows, in a fixed order."""
+_CLOCK = {
+    r"has older modification time|clock skew": (
+        "files of results/ seem to come from the future: this machine's clock was set back, or it "
+        "lags behind the machine that wrote them",
+        "set the clock right, give them today's time, and run again: "
+        'find results -newermt now -exec touch --no-dereference --date="$(date)" {} +',
+    ),
+}
+
+
+def run_hints(log_text: str) -> list[str]:
+    """One line for each kind of failure that a log of Snakemake shows, in a fixed order."""
     lines = []
-    for pattern, (what, hint) in _HINTS.items():
-        found = re.search(pattern, log_text)
-        if found:
-            name = next((group for group in found.groups() if group), "")
-            said = " ".join(what.format(f"'{name}'" if "{0}" in what and name else "").split())
-            lines.append(f"ClusterError: {said}\n  Hint: {hint}")
+    for kind, hints in (("ClusterError", _CLUSTER), ("ClockError", _CLOCK)):
+        for pattern, (what, hint) in hints.items():
+            found = re.search(pattern, log_text)
+            if found:
+                name = next((group for group in found.groups() if group), "")
+                said = what.replace("{0}", f"'{name}'" if name else "")
+                lines.append(f"{kind}: {' '.join(said.split())}\n  Hint: {hint}")
     return lines
