@@ -45,7 +45,7 @@ def test_a_step_says_that_the_hub_does_not_answer(script, silent_hub, tmp_path):
         cwd=ROOT,
         text=True,
         capture_output=True,
-        timeout=240,
+        timeout=120,
     )
     assert done.returncode == 1, done.stderr
     assert "Error: " in done.stderr
