@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 from support import ROOT, clone, snakemake
+from tiny_models import write_tiny_checkpoint
 
 
 def _planned(folder, *words):
@@ -125,3 +126,21 @@ def test_it_goes_on_where_the_configuration_allows_the_loss(two_turns):
     folder = two_turns / "results/flywheel/turn_1"
     assert json.loads((folder / "summary.json").read_text())["is_stopped"] is False
     assert not (folder / "stopped_summary.json").exists()
+
+
+def test_dialogues_about_mt_bench_ask_its_questions_in_their_order(shared_data, tmp_path):
+    source = shared_data / "dialogue" / "mt_bench_questions.jsonl"
+    folder = clone(tmp_path / "sluice")
+    write_tiny_checkpoint(folder / "tiny")
+    wheel = {"model": "tiny", "train_topics": [str(source)], "num_train_topics": 80}
+    config = {"models": {"tiny": {"path": "tiny"}}, "flywheel": {**wheel, "max_new_tokens": 4}}
+    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
+    target = "results/flywheel/turn_1/train/simulation_data.json"
+    snakemake(folder, "--cores", "2", "--configfile", "mine.yaml", "--allowed-rules",
+              "bootstrap_model", "simulate_dialogues", "--", target)  # fmt: skip
+    dialogues = json.loads((folder / target).read_text())["dialogues"]
+    asked = {each["topic_id"]: [e["user"] for e in each["exchanges"]] for each in dialogues}
+    rows = map(json.loads, source.read_text().splitlines())
+    expected = {str(row["question_id"]): row["turns"] for row in rows}
+    assert len(expected) == 80
+    assert {name: said[:2] for name, said in asked.items()} == expected
