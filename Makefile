@@ -64,6 +64,8 @@ clean:
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-tracking.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt requirements-tracking.txt .venv/installed
+.venv/installed-dev: requirements-dev.txt requirements-tracking.txt requirements-deepspeed.txt .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/deepspeed --no-deps \
+		--no-build-isolation -r requirements-deepspeed.txt
 	touch $@

@@ -121,6 +121,7 @@ def main() -> None:
             if each.status == 0:
                 num_runs += 1
                 wrong += differing(kind, whole, killed)
+                print(f"| | run {num_runs} came to its end: {len(wrong)} files differ so far |")
                 shutil.rmtree(killed / "results")
                 shutil.rmtree(killed / ".snakemake")
                 continue

@@ -23,7 +23,12 @@ _OTHER_IN_VLLM = {"certifi", "fastapi", "numpy", "torch", "transformers"}
 # Where torch's build is the machine's own choice, these are in no lock.
 _OF_TORCH = re.compile(r"(torch|triton)$|(cuda|nvidia)-")
 
-REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-tracking.txt")
+REQUIREMENTS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-tracking.txt",
+    "requirements-deepspeed.txt",
+)
 ENVIRONMENTS = pytest.mark.parametrize(
     "file", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda file: file.name
 )
