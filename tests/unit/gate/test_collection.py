@@ -10,7 +10,7 @@ import torch
 from gate_samples import make_sample, make_samples, silent_sample
 from transformers import AutoModelForCausalLM
 
-from sluice.errors import DeviceError, ScoringError
+from sluice.errors import DataError, DeviceError, ScoringError
 from sluice.gate import collection
 from sluice.gate.collection import collect_router_data
 from sluice.gate.modeling import gate_parameters
@@ -225,6 +225,11 @@ def test_order_of_the_samples_does_not_change_a_byte(collect, collected, tmp_pat
     write_router_data(tmp_path / "a.pt", collected)
     write_router_data(tmp_path / "b.pt", collect(shuffled))
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
+def test_an_id_that_stands_twice_is_refused(collect):
+    with pytest.raises(DataError, match="'some_03' stands twice"):
+        collect([*SAMPLES, SAMPLES[3]])
 
 
 @pytest.mark.parametrize("num_parts", [2, 5])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sluice.chat import EncodedSample, encode_samples, response_opening
-from sluice.errors import ScoringError, shorten_ids
+from sluice.errors import DataError, ScoringError, shorten_ids
 from sluice.files import atomic_path
 from sluice.gate.batching import block_numbers, split_by_tokens
 from sluice.gate.token_statistics import token_statistics
@@ -65,6 +65,7 @@ def collect_router_data(
         ledger: counts the samples; those without a response token are rejected.
         state: the run's own folder for finished batches.
     Raises:
+        DataError: an id stands twice.
         ScoringError: samples have no response token, and ``on_empty_response`` is ``error``.
     """
     tokens_of = _encode(tokenizer, samples, settings=settings, ledger=ledger)
@@ -94,6 +95,11 @@ def _encode(
         ledger.read(len(block))
         encoded = encode_samples(tokenizer, block, max_tokens=settings.max_tokens)
         for sample, tokens in zip(block, encoded, strict=True):
+            if sample.id in tokens_of:
+                raise DataError(
+                    f"the id '{sample.id}' stands twice among the samples",
+                    hint="convert_dataset refuses such rows, or makes ids where there are none",
+                )
             has_response = any(tokens.is_response[1:])
             tokens_of[sample.id] = tokens if has_response else None
             if has_response:
