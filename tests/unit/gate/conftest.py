@@ -8,13 +8,13 @@ from tiny_models import write_tiny_checkpoint
 from sluice.chat import load_tokenizer
 from sluice.gate.conversion import convert_checkpoint
 from sluice.gate.runs import load_gated_model
-from sluice.logs import quiet_transformers
+from sluice.hub import prepare_transformers
 from sluice.settings.gate import GateShape
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_and_quick():
-    quiet_transformers()
+    prepare_transformers()
     # Conversions collect garbage; what imports left behind need not be searched each time.
     gc.collect()
     gc.freeze()
