@@ -127,7 +127,7 @@ def test_step_with_a_gpu_of_its_own_scores_in_bfloat16(gated, rows, tmp_path):
 
 
 def test_batch_that_memory_does_not_hold_is_halved_with_the_same_scores(gated, tmp_path, caplog):
-    samples = make_samples(800, longest=60)
+    samples = make_samples(800, longest=100)
     expected = collect(gated, tmp_path / "fits", samples, device="cuda")
     free_bytes, total_bytes = torch.cuda.mem_get_info()
     assert free_bytes > 1 << 30
@@ -172,6 +172,15 @@ def test_training_in_float32_is_that_of_the_cpu(checkpoint, rows, tmp_path):
     found = losses(checkpoint, rows, tmp_path / "gpu", *words)
     expected = losses(checkpoint, rows, tmp_path / "cpu", *words, device_words=("--num-gpus=0",))
     assert found[:4] == pytest.approx(expected[:4], rel=1e-4)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="FSDP shares weights out over two GPUs")
+def test_fsdp_trains_as_one_process_does(checkpoint, rows, tmp_path):
+    words = ["--method=full", "--precision=float32"]
+    alone = losses(checkpoint, rows, tmp_path / "alone", *words)
+    both = ("--num-gpus=2", "--launcher=fsdp", "--num-processes=2", "--accumulation=1")
+    found = losses(checkpoint, rows, tmp_path / "both", *words, device_words=both)
+    assert found[:4] == pytest.approx(alone[:4], rel=1e-4)
 
 
 def test_two_runs_of_one_training_lose_alike(checkpoint, rows, tmp_path):
