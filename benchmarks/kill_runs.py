@@ -98,6 +98,8 @@ def main() -> None:
     parser.add_argument("--longest-s", type=float, help="half an undisturbed run where not given")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # A shell's background jobs ignore Ctrl-C, and so would the runs that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     kind, drawn = KINDS[options.kind], random.Random(options.seed)
     with tempfile.TemporaryDirectory() as root:
         whole, killed = (prepare(Path(root).resolve() / name, kind) for name in ("a", "b"))
