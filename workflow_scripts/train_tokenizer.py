@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sluice.cli import run
 from sluice.errors import ConfigError
+from sluice.files import read_text
 from sluice.settings.tokenizer import TrainTokenizer
 
 
@@ -43,7 +44,7 @@ def main(arguments: Arguments) -> None:
     )
     write_tokenizer(
         tokenizer,
-        chat_template=arguments.chat_template.read_text(encoding="utf-8"),
+        chat_template=read_text(arguments.chat_template),
         folder=arguments.folder,
         special_tokens=arguments.special_tokens,
     )

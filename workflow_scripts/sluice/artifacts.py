@@ -1,11 +1,11 @@
 """What the report and the tracking both read out of finished files."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sluice.errors import DataError
+from sluice.files import parse_json
 
 TRAINING_KINDS = {
     "metrics.json": "adapter",
@@ -41,10 +41,7 @@ def read_configuration(text: str) -> dict[str, Any]:
     Raises:
         DataError: it is none.
     """
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"the configuration is not JSON: {error}") from None
+    values = parse_json(text, what="the configuration")
     if not isinstance(values, dict):
         raise DataError("the configuration is no JSON object")
     return values

@@ -12,6 +12,7 @@ from typing import Any
 from sluice.chat_tokens import Rendering, render, render_text, tokenize
 from sluice.errors import ModelError
 from sluice.hub import prepare_transformers
+from sluice.loading import NO_REMOTE_CODE, loading
 from sluice.records import Sample
 
 # Two private-use characters mark a message's place; no tokenizer is ever shown them.
@@ -41,13 +42,11 @@ def load_tokenizer(
     from transformers import AutoTokenizer
 
     prepare_transformers()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"no tokenizer could be loaded from {folder}: {error}",
-            hint="a folder needs tokenizer.json and tokenizer_config.json beside the weights",
-        ) from None
+    with loading(
+        f"no tokenizer could be loaded from {folder}",
+        hint="a folder needs tokenizer.json and tokenizer_config.json beside the weights",
+    ):
+        tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision, **NO_REMOTE_CODE)
     if needs_template and not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer of {folder} has no chat template",

@@ -11,6 +11,8 @@ from pydantic import Field, ValidationError
 
 from sluice.config_checks import check_names
 from sluice.config_files import merge, place_of, read_yaml, with_own_data_only
+from sluice.errors import ConfigError
+from sluice.files import holds_too_much
 from sluice.settings.base import Seeded, Settings, narrow, to_flags
 from sluice.settings.base_loss import BaseLossSettings, EvaluateBaseLoss
 from sluice.settings.base_model import BaseSettings, TokenizeCorpus, TrainBaseModel
@@ -61,7 +63,8 @@ from sluice.settings.training import (
 )
 from sluice.validation import describe_validation_error
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+# Names become folders and parts of file names, which may have 255 bytes.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
 class ModelSource(Settings):
@@ -185,6 +188,11 @@ def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Con
         ConfigError: an unknown key, a wrong type, a value out of range, a name that no section
             defines, or an API key among the values.
     """
+    if holds_too_much(values):
+        raise ConfigError(
+            "the configuration holds over a million values, or one that holds itself",
+            hint="take out the YAML references (&name, *name) that make so many of so few",
+        )
     for path in find_keys(values):
         raise refuse_key(path, where=place_of(path, {}, files))
     try:

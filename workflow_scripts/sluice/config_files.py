@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from sluice.errors import ConfigError, DataError
+from sluice.files import read_yaml as read_plain_yaml
 
 # Datasets, and what cannot stand without those that it names.
 _DATA_SECTIONS = ("datasets", "tasks", "adapters", "suites")
@@ -54,8 +55,15 @@ def _without(
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """The values of a file; none of one that holds no mapping."""
-    values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    """The values of a file; none of one that holds no mapping.
+
+    Raises:
+        ConfigError: it is missing, or no YAML.
+    """
+    try:
+        values = read_plain_yaml(file)
+    except DataError as error:
+        raise ConfigError(error.what) from None
     return values if isinstance(values, dict) else {}
 
 

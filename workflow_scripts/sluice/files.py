@@ -1,17 +1,24 @@
 """Files that are either whole or absent: everything is written to a temporary name and renamed."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sluice.errors import DataError
 
+MAX_JSON_BYTES = 2 * 2**30
+"""A JSON document has to be read whole; a larger one is refused unread."""
+
 _HASH_CHUNK_BYTES = 1 << 20
+# Settings and task lists have hundreds. References to references make billions of one kilobyte.
+_MAX_YAML_VALUES = 1_000_000
 
 
 def _temporary_sibling(path: Path) -> Path:
@@ -89,14 +96,124 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file.
 
     Raises:
-        DataError: the file is missing, or is not UTF-8 JSON.
+        DataError: the file is missing, larger than 2 GiB, or not UTF-8 JSON.
+    """
+    with _open(path) as stream:
+        data = stream.read(MAX_JSON_BYTES + 1)
+    if len(data) > MAX_JSON_BYTES:
+        raise DataError(f"{path} is larger than 2 GiB", hint="it is no file of this workflow")
+    return parse_json(data, what=str(path))
+
+
+def parse_json(text: str | bytes, *, what: str) -> Any:
+    """The value of a JSON text; NaN and Infinity, which JSON does not know, are refused.
+
+    Args:
+        text: the text; bytes are UTF-8.
+        what: how an error calls it, such as the file's path.
+    Raises:
+        DataError: it is not JSON, nested too deeply, or has a number of thousands of digits.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{what} is not JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def read_yaml(path: Path) -> Any:
+    """Reads a YAML file of plain values; what would make other objects is refused.
+
+    Raises:
+        DataError: the file is missing, not UTF-8 YAML, nested too deeply, or its references make
+            more than a million values of it.
+    """
+    import yaml
+
+    text = read_text(path)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not YAML: {error}") from None
+    if holds_too_much(value):
+        raise DataError(
+            f"{path} holds more than {_MAX_YAML_VALUES:,} values, or one that holds itself"
+        )
+    return value
+
+
+def holds_too_much(value: Any) -> bool:
+    """Whether there are over a million values in a value, each counted wherever it is referred to.
+
+    YAML's references make such values of little text, also endless ones.
+    """
+    todo, count = [value], 0
+    while todo and count <= _MAX_YAML_VALUES:
+        each = todo.pop()
+        count += 1
+        if isinstance(each, dict):
+            todo.extend(each.values())
+        elif isinstance(each, list):
+            todo.extend(each)
+    return count > _MAX_YAML_VALUES
+
+
+def read_text(path: Path) -> str:
+    """Reads a text file.
+
+    Raises:
+        DataError: the file is missing or not UTF-8.
+    """
+    with _open(path) as stream:
+        data = stream.read()
+    try:
+        return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8").read()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}") from None
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Reads a small CSV file with a header; a cell that a line lacks is empty.
+
+    Raises:
+        DataError: the file is missing, not UTF-8, or no CSV.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_text(path)), strict=True, restval=""))
+    except csv.Error as error:
+        raise DataError(f"{path} is not CSV: {error}") from None
+    return [{name: cell for name, cell in row.items() if name} for row in rows]
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return open(path, "rb")
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not a file") from None
+
+
+@contextmanager
+def content_of(path: Path, *, made_by: str) -> Iterator[None]:
+    """Where a file's values are taken apart: what does not fit raises a DataError that names it.
+
+    For files of our own, which only damage or another version makes different.
+
+    Args:
+        path: the file.
+        made_by: the step that writes such files.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{path} is not a file of {made_by}: {type(error).__name__}: {str(error)[:200]}",
+            hint=f"it is damaged, or of another version: make it again with {made_by}",
+        ) from error
 
 
 def hash_file(path: Path) -> str:

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from sluice.errors import DataError
+from sluice.files import read_json
 
 
 class CaseProblem(Exception):
@@ -32,6 +36,23 @@ class LawCase:
             "prison_time": self.prison_time,
             "relevant_articles": list(self.relevant_articles),
         }
+
+
+def read_articles(path: Path) -> dict[str, str]:
+    """The statute's articles: number -> text.
+
+    Raises:
+        DataError: the file is missing, or no JSON object of texts.
+    """
+    articles = read_json(path)
+    if not isinstance(articles, dict) or not all(map(is_storable, articles.values())):
+        raise DataError(f"{path} is no object of article number -> text")
+    return articles
+
+
+def is_storable(text: object) -> bool:
+    """Whether it is a text that UTF-8 can hold: half a surrogate pair, legal in JSON, is none."""
+    return isinstance(text, str) and text == text.encode("utf-8", "replace").decode()
 
 
 def read_law_case(row: Any, *, articles: Mapping[str, str], template: str) -> LawCase:

@@ -11,7 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from sluice.errors import DataError
 from sluice.files import atomic_path, read_json, write_json
+
+
+class _Entry(TypedDict):
+    step: str
+    dataset: str
+    rows_in: NonNegativeInt
+    rows_kept: NonNegativeInt
+    rejected: dict[str, NonNegativeInt]
+
+
+_ENTRY = TypeAdapter(_Entry)
 
 
 class Ledger:
@@ -140,6 +155,14 @@ def format_reasons(rejected: Mapping[str, int]) -> str:
 
 
 def read_ledger(path: Path) -> dict[str, Any]:
-    """Reads a ledger file: step, dataset, rows_in, rows_kept, rejected (reason -> count)."""
-    entry: dict[str, Any] = read_json(path)
-    return entry
+    """Reads a ledger file: step, dataset, rows_in, rows_kept, rejected (reason -> count).
+
+    Raises:
+        DataError: the file is missing or no ledger; whether its rows add up is not looked at.
+    """
+    values = read_json(path)
+    try:
+        _ENTRY.validate_python(values, strict=True)
+    except ValidationError:
+        raise DataError(f"{path} is no ledger", hint="make it again: it is damaged") from None
+    return dict(values)

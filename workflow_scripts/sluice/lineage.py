@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from sluice.errors import DataError
 from sluice.files import hash_file, read_json
@@ -19,6 +22,22 @@ from sluice.run_records import read_run_record
 FORMAT_VERSION = 1
 
 _SCRIPT = re.compile(r"\bworkflow_scripts/(\w+)\.py\b")
+
+
+class _NotedFile(TypedDict):
+    sha256: str | None
+    made_by: str | None
+    command: str
+    code: str | None
+
+
+class _Provenance(TypedDict):
+    format_version: Literal[1]
+    packages: dict[str, str]
+    files: dict[str, _NotedFile]
+
+
+_PROVENANCE = TypeAdapter(_Provenance)
 
 
 @dataclass(frozen=True)
@@ -142,12 +161,21 @@ def read_provenance(path: Path) -> dict[str, Any]:
         DataError: the file is missing or holds something else.
     """
     values = read_json(path)
-    if not isinstance(values, dict) or values.get("format_version") != FORMAT_VERSION:
+    if not isinstance(values, dict) or not _is_provenance(values):
         raise DataError(
             f"{path} is no provenance file of format {FORMAT_VERSION}",
             hint="make it: snakemake --cores 1 results/provenance.json",
         )
     return values
+
+
+def _is_provenance(values: Mapping[str, Any]) -> bool:
+    """Whether what `find_mismatches` looks at has the right form."""
+    try:
+        _PROVENANCE.validate_python(values, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _changed_code(provenance: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sluice.errors import DataError
+from sluice.files import read_text
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;#]+)")
 
@@ -16,11 +17,7 @@ def read_pins(path: Path) -> dict[str, str]:
         DataError: the file is missing, or a line pins nothing.
     """
     pins: dict[str, str] = {}
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         text = line.split(" #")[0].strip()
         if not text or text.startswith("#"):
             continue

@@ -4,14 +4,23 @@ A line ends at ``\n`` and nowhere else: U+2028, NUL and carriage returns inside 
 """
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from sluice.errors import DataError
 from sluice.files import atomic_path
+
+MAX_LINE_BYTES = 64 * 2**20
+"""A longer line of a source is rejected unread: a small compressed file may hold one larger than
+memory. Canonical samples are longer than their rows by their names, scores and escapes at most."""
+_MAX_SAMPLE_BYTES = 2 * MAX_LINE_BYTES
+_MAX_DEPTH = 100
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -23,6 +32,25 @@ class Message(BaseModel):
 
     role: Role
     content: str
+
+
+def _check_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Refuses what could be written and not be read again: JSON knows no NaN, readers no depth."""
+    todo: list[tuple[JsonValue, int]] = [(value, 1)]
+    while todo:
+        each, depth = todo.pop()
+        if isinstance(each, float) and not math.isfinite(each):
+            raise ValueError(f"{each} is no number of JSON")
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
+        if isinstance(each, dict | list):
+            inside = each.values() if isinstance(each, dict) else each
+            todo.extend((child, depth + 1) for child in inside)
+    return value
+
+
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_check_storable)]
+"""A JSON object that comes back as it was written: numbers are finite, nesting ends."""
 
 
 class Sample(BaseModel):
@@ -38,14 +66,21 @@ class Sample(BaseModel):
     """Weight of the sample in the training objective; 1 where absent."""
     group: str | None = None
     """Stratum for splits and for metrics by group."""
-    reference: dict[str, JsonValue] | None = None
+    reference: JsonObject | None = None
     """What a grader needs to know the right answer."""
-    meta: dict[str, JsonValue] | None = None
+    meta: JsonObject | None = None
     """Anything else the source said about the row."""
 
     def to_line(self) -> bytes:
-        """The sample as one line of JSON, with its final newline; absent fields are left out."""
-        return self.model_dump_json(exclude_none=True).encode() + b"\n"
+        """The sample as one line of JSON, with its final newline; absent fields are left out.
+
+        Raises:
+            DataError: a text holds half a surrogate pair, which UTF-8 cannot hold.
+        """
+        try:
+            return self.model_dump_json(exclude_none=True).encode() + b"\n"
+        except PydanticSerializationError:
+            raise DataError(f"sample '{self.id}' holds half a character") from None
 
 
 class SelectedSample(Sample):
@@ -59,16 +94,29 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yields (line number from 1, bytes without the newline) for every line that is not blank.
 
     Raises:
-        DataError: the file is missing.
+        DataError: the file is missing, or a line is longer than 128 MiB.
     """
+    for number, _, line in _lines(path):
+        stripped = line.rstrip(b"\r\n")
+        if stripped.strip():
+            yield number, stripped
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """Number from 1, byte offset, and bytes with the newline, of every line."""
+    offset = 0
     try:
         with open(path, "rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                stripped = line.rstrip(b"\r\n")
-                if stripped.strip():
-                    yield number, stripped
+            read_line = partial(stream.readline, _MAX_SAMPLE_BYTES + 1)
+            for number, line in enumerate(iter(read_line, b""), start=1):
+                if len(line) > _MAX_SAMPLE_BYTES:
+                    raise DataError(f"line {number:,} is longer than 128 MiB", where=str(path))
+                yield number, offset, line
+                offset += len(line)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not a file") from None
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
@@ -83,22 +131,16 @@ def read_samples(path: Path) -> Iterator[Sample]:
 
 def locate_samples(path: Path) -> Iterator[tuple[int, Sample]]:
     """Like `read_samples`, with the byte offset of each line, for `read_sample_at`."""
-    offset = 0
-    try:
-        with open(path, "rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield offset, parse_sample(line, number=number, path=path)
-                offset += len(line)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
+    for number, offset, line in _lines(path):
+        if line.strip():
+            yield offset, parse_sample(line, number=number, path=path)
 
 
 def read_sample_at(path: Path, offset: int) -> Sample:
     """The sample whose line begins at a byte offset from `locate_samples`."""
     with open(path, "rb") as stream:
         stream.seek(offset)
-        return Sample.model_validate_json(stream.readline())
+        return parse_sample(stream.readline(), number=1, path=path)
 
 
 def parse_sample(line: bytes, *, number: int, path: Path) -> Sample:

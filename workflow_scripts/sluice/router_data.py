@@ -7,7 +7,7 @@ said once the token had been read. A sample of T tokens thus has T - 1 entries.
 Shape letters: N samples, E entries of all samples, L layers, T entries of the longest sample.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sluice.errors import DataError
 from sluice.files import atomic_path
+from sluice.tensor_files import read_tensors
 
 FORMAT_VERSION = 1
 
@@ -110,34 +111,53 @@ _TENSORS = (
 )
 
 
+_RAGGED = {**dict.fromkeys(_TENSORS, 1), "quality_gates": 2}
+_DENSE = {"quality_gates": 3, "perplexities": 2}
+"""Tensor -> its number of dimensions, in both layouts."""
+
+
 def read_router_data(path: Path) -> RouterData:
     """Reads a ragged or a dense router data file. Nothing in it is executed.
 
     Raises:
-        DataError: the file is missing, holds more than plain tensors, lacks a field, or its
-            columns are not of one length.
+        DataError: the file is missing, damaged, holds more than plain tensors, lacks a field, or
+            its columns are not of one length.
     """
-    try:
-        # Memory-mapped: a file larger than memory can be read in blocks of samples.
-        values = torch.load(path, weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except Exception as error:  # torch raises many kinds for what is no tensor file
-        raise DataError(
-            f"{path} is not a router data file: {(str(error) or repr(error)).splitlines()[0]}",
-            expected="a file of collect_router_data: tensors, numbers and strings, nothing else",
-            hint="a file of another tool may hold pickled code, which is never loaded",
-        ) from None
+    # Memory-mapped: a file larger than memory can be read in blocks of samples.
+    values = read_tensors(
+        path,
+        what="a router data file",
+        expected="a file of collect_router_data: tensors, numbers and strings, nothing else",
+        mmap=True,
+    )
     found = set(values) if isinstance(values, dict) else set()
     required = {"dataset_name", "quality_gates", "perplexities"}
     if "offsets" in found:
         required |= {"sample_ids", "is_response"}
     if required - found:
         raise DataError(f"{path} lacks {', '.join(sorted(required - found))}")
-    data = _from_ragged(values, path) if "offsets" in found else _from_dense(values, path)
+    is_ragged = "offsets" in found
+    if not _has_types(values, num_dimensions=_RAGGED if is_ragged else _DENSE):
+        raise _damaged(path)
+    data = _from_ragged(values, path) if is_ragged else _from_dense(values, path)
     if not _is_consistent(data):
         raise _damaged(path)
     return data
+
+
+def _has_types(values: dict[str, Any], *, num_dimensions: Mapping[str, int]) -> bool:
+    """Whether names are texts, and tensors are tensors of so many dimensions."""
+    ids = values.get("sample_ids") or []
+    return (
+        isinstance(values["dataset_name"], str)
+        and isinstance(ids, list | tuple)
+        and all(isinstance(each, str) for each in ids)
+        and all(
+            isinstance(values[name], Tensor) and values[name].dim() == number
+            for name, number in num_dimensions.items()
+            if name in values
+        )
+    )
 
 
 def _is_consistent(data: RouterData) -> bool:
@@ -146,6 +166,8 @@ def _is_consistent(data: RouterData) -> bool:
     alone = data.response_nll_alone
     return bool(
         starts_at_zero_and_rises
+        and data.offsets.dtype == torch.int64
+        and data.is_response.dtype == torch.bool
         and len(data.offsets) == data.num_samples + 1
         and all(column is None or len(column) == data.offsets[-1] for column in columns)
         and (alone is None or len(alone) == data.num_samples)

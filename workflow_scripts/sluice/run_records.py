@@ -1,15 +1,31 @@
 """What Snakemake noted of every file that it made: ``.snakemake/metadata``, one JSON file each."""
 
-import json
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
 _METADATA = Path(".snakemake/metadata")
 # Snakemake splits names that a folder cannot hold; the parts but the last begin with @.
 _LONGEST_NAME = 255
 _CODE_HASH = re.compile(r"'([0-9a-f]{16})'")
+
+
+class _Noted(TypedDict):
+    """What counts here of Snakemake's note."""
+
+    rule: str
+    input: list[str]
+    params: list[str]
+    shellcmd: str | None
+    starttime: FiniteFloat
+    endtime: FiniteFloat
+
+
+_NOTED = TypeAdapter(_Noted)
 
 
 @dataclass(frozen=True)
@@ -27,15 +43,15 @@ class RunRecord:
 
 
 def read_run_record(path: str, *, root: Path = Path()) -> RunRecord | None:
-    """What was noted of a file, or None where no rule has made it.
+    """What was noted of a file, or None where no rule has made it or the note is damaged.
 
     Args:
         path: as the rule names it, relative to ``root``.
         root: where Snakemake ran.
     """
     try:
-        noted = json.loads(_record_file(path, root=root).read_bytes())
-    except (OSError, ValueError):
+        noted = _NOTED.validate_json(_record_file(path, root=root).read_bytes())
+    except (OSError, ValidationError):
         return None
     hashes = [match[1] for each in noted["params"] if (match := _CODE_HASH.fullmatch(each))]
     return RunRecord(

@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -16,19 +17,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
-from sluice.errors import DataError
+from sluice.errors import DataError, shorten_ids
 from sluice.hub import limit_hub_waits
+from sluice.json_arrays import iterate_items, load_row
 from sluice.logs import get_logger
+from sluice.records import MAX_LINE_BYTES
 from sluice.validation import nearest
 
 logger = get_logger(__name__)
 
-# A longer line is rejected unread; a compressed file may hold a line larger than memory.
-MAX_LINE_BYTES = 64 * 2**20
-# A JSON array has to be read whole.
-MAX_JSON_BYTES = 2 * 2**30
+# Parquet inside .gz or .zst has to be unpacked whole.
+MAX_UNPACKED_BYTES = 2**30
 
 _SHOWN_CHARS = 2000
+_HEAD_BYTES = 2**16
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -94,18 +97,20 @@ def read_hub(
 def list_files(path: Path, *, kinds: Collection[str]) -> list[Path]:
     """The file itself, or a folder's files of these kinds (``.jsonl``, ...) in order of name.
 
-    Hidden files are left out, files of other kinds too, with a warning.
+    Hidden files are left out, files of other kinds too, with a warning. Links to files are
+    followed, wherever they lead: caches of the hub are made of them.
 
     Raises:
-        DataError: nothing is there, or no file of these kinds.
+        DataError: nothing is there, or no file of these kinds, or a link leads to no file.
     """
     if path.is_file():
         return [path]
     if not path.is_dir():
         siblings = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{path} does not exist", hint=nearest(path.name, siblings[:200]))
-    every = sorted(file for file in path.rglob("*") if file.is_file())
-    visible = [file for file in every if not _is_hidden(file.relative_to(path))]
+    every = sorted(each for each in path.rglob("*") if not _is_hidden(each.relative_to(path)))
+    _check_links(path, every)
+    visible = [each for each in every if each.is_file()]
     files = [file for file in visible if file_kind(file) in kinds]
     skipped = [file.name for file in visible if file_kind(file) not in kinds]
     if skipped:
@@ -113,6 +118,19 @@ def list_files(path: Path, *, kinds: Collection[str]) -> list[Path]:
     if not files:
         raise DataError(f"{path} holds no data file", expected=f"one of {', '.join(kinds)}")
     return files
+
+
+def _check_links(folder: Path, entries: list[Path]) -> None:
+    """Data behind a link that is not followed would be missing unseen."""
+    lost = [str(each.relative_to(folder)) for each in entries if each.is_symlink()]
+    lost = [name for name in lost if not (folder / name).is_file()]
+    if lost:
+        raise DataError(
+            f"{len(lost)} links lead to no file ({shorten_ids(lost)})",
+            where=str(folder),
+            hint="links to folders are not followed, since they may lead in circles: put the "
+            "folder itself there, or take the link away",
+        )
 
 
 def _is_hidden(file: Path) -> bool:
@@ -170,7 +188,7 @@ def _read_jsonl(file: Path) -> Iterator[SourceRow]:
                     line = _read_line(stream, file)
                 continue
             if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.removeprefix(_BYTE_ORDER_MARK)
             if line.strip():
                 yield _parsed(line, where)
 
@@ -184,7 +202,7 @@ def _read_line(stream: IO[bytes], file: Path) -> bytes:
 
 def _parsed(line: bytes, where: str) -> SourceRow:
     try:
-        return SourceRow(where, json.loads(line.decode()))
+        return SourceRow(where, load_row(line.decode()))
     except UnicodeDecodeError:
         return SourceRow(where, problem="bad_utf8", raw=_shown(line))
     except (ValueError, RecursionError):
@@ -193,23 +211,44 @@ def _parsed(line: bytes, where: str) -> SourceRow:
 
 def _read_json(file: Path) -> Iterator[SourceRow]:
     """A JSON array, one object, or (as many files named .json are) JSON Lines."""
+    if _begins_as_array(file):
+        with open_source(file) as stream:
+            number = 0
+            try:
+                for item in iterate_items(stream, max_bytes=MAX_LINE_BYTES):
+                    number += 1
+                    yield SourceRow(f"item {number}", item)
+            except (ValueError, *DAMAGE) as error:
+                # Not one bad row: nobody knows how many rows are behind it.
+                raise damaged_file(file, f"after item {number:,}: {error}") from None
+        return
     with open_source(file) as stream:
-        try:
-            data = stream.read(MAX_JSON_BYTES + 1)
-        except DAMAGE as error:
-            raise damaged_file(file, error) from None
-    if len(data) > MAX_JSON_BYTES:
-        raise DataError(f"{file} is larger than 2 GiB", hint="split it into JSON Lines (.jsonl)")
+        data = _read_at_most(stream, MAX_LINE_BYTES + 1, file=file)
+    if len(data) > MAX_LINE_BYTES:
+        yield from _read_jsonl(file)
+        return
     try:
-        value = json.loads(data.removeprefix(b"\xef\xbb\xbf").decode())
+        value = load_row(data.removeprefix(_BYTE_ORDER_MARK).decode())
     except (ValueError, RecursionError) as error:
         if b"\n{" not in data.strip():
             yield SourceRow("whole file", problem=_reason(error), raw=_shown(data))
             return
         yield from _read_jsonl(file)
         return
-    for number, item in enumerate(value if isinstance(value, list) else [value], start=1):
-        yield SourceRow(f"item {number}", item)
+    yield SourceRow("item 1", value)
+
+
+def _begins_as_array(file: Path) -> bool:
+    with open_source(file) as stream:
+        head = _read_at_most(stream, _HEAD_BYTES, file=file)
+    return head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"[")
+
+
+def _read_at_most(stream: IO[bytes], num_bytes: int, *, file: Path) -> bytes:
+    try:
+        return stream.read(num_bytes)
+    except DAMAGE as error:
+        raise damaged_file(file, error) from None
 
 
 def _reason(error: Exception) -> str:
@@ -224,10 +263,12 @@ def _read_csv(file: Path) -> Iterator[SourceRow]:
             stream, encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as text,
     ):
+        lines = _Records(text)
         # Not strict, a quote that is never closed would swallow the rest of the file unseen.
-        rows = csv.DictReader(text, strict=True)
+        rows = csv.DictReader(lines, strict=True)
         try:
             for row in rows:
+                lines.num_chars = 0
                 where = f"line {rows.line_num}"
                 if None in row or None in row.values():
                     raw = json.dumps(row, ensure_ascii=True, default=str, skipkeys=True)
@@ -240,13 +281,29 @@ def _read_csv(file: Path) -> Iterator[SourceRow]:
             raise damaged_file(file, error) from None
 
 
+class _Records:
+    """The lines of a CSV file; an error where those of one record are too long together."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self.num_chars = 0
+        """Of the lines since the last record."""
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(MAX_LINE_BYTES + 1):
+            self.num_chars += len(line)
+            if self.num_chars > MAX_LINE_BYTES:
+                raise csv.Error(f"a record is longer than {MAX_LINE_BYTES:,} characters")
+            yield line
+
+
 def _read_parquet(file: Path, columns: Collection[str] | None = None) -> Iterator[SourceRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     is_compressed = file.suffix.lower() in (".gz", ".zst")
     try:
-        source = io.BytesIO(open_source(file).read()) if is_compressed else str(file)
+        source = io.BytesIO(_unpacked(file)) if is_compressed else str(file)
         number = 0
         parquet = pq.ParquetFile(source)
         kept = None if columns is None else sorted({*columns} & {*parquet.schema_arrow.names})
@@ -257,6 +314,17 @@ def _read_parquet(file: Path, columns: Collection[str] | None = None) -> Iterato
                 yield SourceRow(f"row {number}", _plain(row), problem)
     except (pa.ArrowException, *DAMAGE) as error:
         raise damaged_file(file, error) from None
+
+
+def _unpacked(file: Path) -> bytes:
+    with open_source(file) as stream:
+        data = stream.read(MAX_UNPACKED_BYTES + 1)
+    if len(data) > MAX_UNPACKED_BYTES:
+        raise DataError(
+            f"{file} is larger than {MAX_UNPACKED_BYTES:,} bytes when it is unpacked",
+            hint="unpack it first: Parquet is compressed inside",
+        )
+    return data
 
 
 def _batch_rows(batch: Any) -> Iterator[dict[str, Any] | None]:
@@ -272,7 +340,9 @@ def _batch_rows(batch: Any) -> Iterator[dict[str, Any] | None]:
 
 
 def _plain(value: Any) -> Any:
-    """Dates and decimals, which Parquet has and JSON has not, as text."""
+    """Dates and decimals, which Parquet has and JSON has not, as text; NaN as nothing."""
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

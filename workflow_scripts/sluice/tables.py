@@ -31,7 +31,7 @@ def read_parquet(path: Path, *, columns: list[str] | None = None) -> pa.Table:
         table = pq.read_table(path, columns=columns)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file: {error}") from None
     missing = sorted(set(columns or []) - set(table.column_names))
     if missing:

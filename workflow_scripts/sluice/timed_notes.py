@@ -1,15 +1,16 @@
 r"""Results on disk as they come, with their seconds, so that a killed run loses none that it had.
 
-One JSON object a line, with ``seconds``: those since the line before. A last line without ``\n``
-was cut off in the writing and is forgotten.
+One entry a line (`sluice.sealed_lines`), with ``seconds``: those since the line before. A line that
+was cut off in the writing, or changed since, is forgotten.
 """
 
-import json
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+
+from sluice.sealed_lines import recover, seal
 
 
 class TimedNotes(ABC):
@@ -29,22 +30,11 @@ class TimedNotes(ABC):
         """Takes up the content of one line."""
 
     def __enter__(self) -> Self:
-        whole = self._read()
+        for entry in recover(self._path):
+            self._take(entry)
         self._stream = open(self._path, "ab")
-        self._stream.truncate(whole)
         self._last = time.monotonic()
         return self
-
-    def _read(self) -> int:
-        """Takes up every whole line, and returns how many bytes they are."""
-        size = 0
-        if self._path.exists():
-            with open(self._path, "rb") as stream:
-                for line in stream:
-                    if line.endswith(b"\n"):
-                        size += len(line)
-                        self._take(json.loads(line))
-        return size
 
     def _note(self, entry: dict[str, Any]) -> None:
         """Writes a line and takes it up; it is in the file when this returns."""
@@ -52,7 +42,7 @@ class TimedNotes(ABC):
         now = time.monotonic()
         timed = {**entry, "seconds": round(now - self._last, 6)}
         self._last = now
-        self._stream.write(json.dumps(timed).encode() + b"\n")
+        self._stream.write(seal(timed))
         self._stream.flush()
         self._take(timed)
 

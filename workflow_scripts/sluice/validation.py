@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import reprlib
 import types
 from collections.abc import Callable
 from typing import Any, Union, get_args, get_origin
@@ -9,6 +10,9 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from sluice.errors import ConfigError
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 10_000
 
 
 def describe_validation_error(
@@ -77,7 +81,8 @@ def _expectation(finding: Any) -> str:
 
 def _shown(value: Any) -> str:
     # What stands before the @ of an address may be a password.
-    text = re.sub(r"://[^/@\s]+@", "://***@", repr(value))
+    # reprlib looks at no more of a value than it shows: references may make billions of little.
+    text = re.sub(r"://[^/@\s]+@", "://***@", _REPR.repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
 
 

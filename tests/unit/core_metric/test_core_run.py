@@ -20,6 +20,7 @@ from sluice.core_metric.model import context_tokens, load_model
 from sluice.core_metric.notes import Notes
 from sluice.core_metric.runs import evaluate_core
 from sluice.errors import ConfigError, DeviceError, ModelError
+from sluice.sealed_lines import read_sealed, seal
 from sluice.settings.core_metric import EvaluateCore
 
 SCRIPT = ROOT / "workflow_scripts/evaluate_core.py"
@@ -78,7 +79,7 @@ def test_run_that_is_killed_goes_on_and_gives_the_same(tmp_path, checkpoint):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / "core.csv").exists()
-    kept = sum(len(json.loads(line)["decisions"]) for line in whole_lines(notes))
+    kept = sum(len(entry["decisions"]) for entry in read_sealed(notes))
     assert 0 < kept < 180
 
     again = start(folder, bundle, checkpoint, *flags)
@@ -97,10 +98,6 @@ def wait_for_notes(state, *, lines, process):
                 return path
         time.sleep(0.01)
     raise AssertionError("no notes came")
-
-
-def whole_lines(path):
-    return [line for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
 def test_torn_line_of_the_notes_is_forgotten(tmp_path):
@@ -122,7 +119,7 @@ def test_torn_line_of_the_notes_is_forgotten(tmp_path):
 def test_seconds_of_all_runs_are_added_up(tmp_path):
     path = tmp_path / "decisions.jsonl"
     entry = {"task": "a", "seconds": 2.5, "decisions": [[0, True, 0, [1.0]]]}
-    path.write_text(json.dumps(entry) + "\n" + json.dumps(entry | {"seconds": 1.0}) + "\n")
+    path.write_bytes(seal(entry) + seal(entry | {"seconds": 1.0}))
     with Notes(path) as notes:
         assert notes.seconds["a"] == 3.5
 

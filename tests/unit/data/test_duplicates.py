@@ -199,8 +199,8 @@ def test_empty_file_and_empty_texts_are_legal(tmp_path):
 
 
 def test_lone_surrogate_is_no_obstacle(tmp_path):
-    # What JSON calls \ud800 is no character; pydantic refuses it, so none can arrive here.
-    with pytest.raises(ValueError, match="surrogate"):
+    # What JSON calls \ud800 is no character; no sample with it is written, so none can arrive here.
+    with pytest.raises(DataError, match="sample 't_1' holds half a character"):
         make_sample(1, "a\ud800b", "c").to_line()
 
 

@@ -193,17 +193,10 @@ def test_line_longer_than_the_limit_may_be_the_last(tmp_path, monkeypatch):
     assert [problem for _, _, problem in read(path)] == [None, "line_too_long"]
 
 
-def test_json_file_larger_than_the_limit_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "MAX_JSON_BYTES", 20)
-    with pytest.raises(DataError, match="is larger than 2 GiB"):
-        read(_write(tmp_path, "rows.json", CONTAINERS["rows.json"](ROWS)))
-
-
 @pytest.mark.parametrize(
-    ("data", "problem"),
-    [(b"", "bad_json"), (b'[{"a": 1}, {"a"', "bad_json"), (b'[{"a": "\xff"}]', "bad_utf8")],
+    ("data", "problem"), [(b"", "bad_json"), (b'{"a"', "bad_json"), (b'{"a": "\xff"}', "bad_utf8")]
 )
-def test_json_file_that_cannot_be_read_is_one_bad_row(tmp_path, data, problem):
+def test_json_object_that_cannot_be_read_is_one_bad_row(tmp_path, data, problem):
     assert read(_write(tmp_path, "a.json", data)) == [("a.json whole file", None, problem)]
 
 

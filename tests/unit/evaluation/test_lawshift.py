@@ -126,7 +126,7 @@ BROKEN = {
     ),
     "article is no text": (
         _edit("articles_original.json", lambda articles: articles.update({"266": 7})),
-        "articles_original.json of change type 'term_up' is no object",
+        "term_up/articles_original.json is no object of article number -> text",
     ),
 }
 

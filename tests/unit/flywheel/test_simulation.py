@@ -19,6 +19,7 @@ from sluice.flywheel.simulated_user import SimulatedUser, find_problem
 from sluice.flywheel.simulation import LocalModel, Plan, count, describe, simulate
 from sluice.flywheel.topics import Topic
 from sluice.llm.client import Access, ChatClient
+from sluice.sealed_lines import read_sealed
 
 LAW = ROOT / "resources/demo/cases.json"
 QUESTION = (
@@ -76,8 +77,7 @@ def test_no_exchange_is_lost_or_doubled_where_one_answer_in_twenty_fails(tmp_pat
     dialogues, num_requests = _simulate(topics, tmp_path / "log", faults=faults, exchanges=5)
     assert _texts(dialogues) == _texts(right)
     assert num_requests > 500
-    lines = [json.loads(line) for line in (tmp_path / "log").read_text().split("\n") if line]
-    places = [(each["dialogue"], each["exchange"]) for each in lines]
+    places = [(each["dialogue"], each["exchange"]) for each in read_sealed(tmp_path / "log")]
     assert len(places) == len(set(places)) == 250
 
 
@@ -211,8 +211,9 @@ def test_scripts_talk_with_a_real_model_and_judge_it(tmp_path):
 
 
 def test_judge_of_another_server_needs_its_models_name(tmp_path):
+    said = {"user": "u", "assistant": "a"}
     (tmp_path / "s.json").write_text(
-        json.dumps({"format_version": 1, "dialogues": [{"id": "a", "exchanges": [{}]}]})
+        json.dumps({"format_version": 1, "dialogues": [{"id": "a", "exchanges": [said]}]})
     )
     prompt = ROOT / "resources/flywheel/judge_v1.txt"
     code, words = _run(

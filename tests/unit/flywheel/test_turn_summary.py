@@ -146,7 +146,7 @@ def test_books_of_training_are_carried_along(tmp_path):
     scored_turn(folder / "train", [5, 1])
     write_json(
         folder / "sft_train.ledger.json",
-        {"rows_in": 2, "rows_kept": 1, "rejected": {"low_score": 1}},
+        {"step": "s", "dataset": "d", "rows_in": 2, "rows_kept": 1, "rejected": {"low_score": 1}},
     )
     write_json(folder / "sft_train.shift.json", {"features": [{"feature": "topic"}]})
     metrics = {

@@ -109,7 +109,7 @@ def test_gate_weights_come_back_and_their_bytes_do_not_depend_on_the_path(tmp_pa
 
 def test_code_in_a_gate_weights_file_is_refused_and_not_run(tmp_path):
     torch.save({"a": MakesFile(tmp_path / "ran")}, tmp_path / "gates.pt")
-    with pytest.raises(ModelError, match="no gate weights file"):
+    with pytest.raises(ModelError, match="not a gate weights file"):
         read_gate_weights(tmp_path / "gates.pt")
     assert not (tmp_path / "ran").exists()
     pickle.loads(pickle.dumps(MakesFile(tmp_path / "ran")))  # the attack itself would work
@@ -119,14 +119,14 @@ def test_code_in_a_gate_weights_file_is_refused_and_not_run(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not a tensor file"])
 def test_other_files_are_no_gate_weights(tmp_path, content):
     (tmp_path / "gates.pt").write_bytes(content)
-    with pytest.raises(ModelError, match="no gate weights file"):
+    with pytest.raises(ModelError, match="not a gate weights file"):
         read_gate_weights(tmp_path / "gates.pt")
 
 
 @pytest.mark.parametrize("value", [torch.zeros(3), [torch.zeros(3)], {"a": 1.0}, {"losses": []}])
 def test_tensor_files_of_another_kind_are_no_gate_weights(tmp_path, value):
     torch.save(value, tmp_path / "gates.pt")
-    with pytest.raises(ModelError, match="no gate weights file"):
+    with pytest.raises(ModelError, match="not a gate weights file"):
         read_gate_weights(tmp_path / "gates.pt")
 
 

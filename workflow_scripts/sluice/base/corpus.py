@@ -8,18 +8,42 @@ tokens there are up to the end of each document), and ``corpus.json``, which des
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from sluice.errors import DataError, ModelError
-from sluice.files import read_json
+from sluice.files import hash_file, read_json
 
 DESCRIPTION = "corpus.json"
 SPLITS = ("train", "heldout")
 ENDS_TYPE = np.dtype("<u8")
 _FORMAT_VERSION = 1
 _END_OF_TEXT = "<|endoftext|>"
+
+
+class _Split(TypedDict):
+    num_tokens: NonNegativeInt
+    num_documents: NonNegativeInt
+
+
+class _Splits(TypedDict):
+    train: _Split
+    heldout: _Split
+
+
+class _Description(TypedDict):
+    format_version: Literal[1]
+    dtype: Literal["<u2", "<u4"]
+    vocab_size: PositiveInt
+    begin_token_id: NonNegativeInt
+    splits: _Splits
+    sha256: dict[str, str]
+
+
+_DESCRIPTION = TypeAdapter(_Description)
 
 
 @dataclass(frozen=True)
@@ -66,25 +90,33 @@ def read_corpus(folder: Path) -> Corpus:
         DataError: it is none, or its files are not those that it describes.
     """
     path = Path(folder) / DESCRIPTION
-    about = read_json(path)
-    if not isinstance(about, dict) or about.get("format_version") != _FORMAT_VERSION:
+    try:
+        about = _DESCRIPTION.validate_python(read_json(path), strict=True)
+    except ValidationError:
         raise DataError(
             f"{path} describes no tokenised corpus",
             expected=f"format_version {_FORMAT_VERSION}, from tokenize_corpus.py",
-        )
+        ) from None
     train, held_out = (_read_split(Path(folder), name, about) for name in SPLITS)
     return Corpus(train, held_out, about["vocab_size"], about["begin_token_id"])
 
 
-def _read_split(folder: Path, name: str, about: dict[str, Any]) -> TokenisedText:
-    entry = about["splits"][name]
+def _read_split(folder: Path, name: str, about: _Description) -> TokenisedText:
+    entry = about["splits"]["train" if name == "train" else "heldout"]
     dtype = np.dtype(about["dtype"])
-    path = folder / f"{name}.tokens"
-    return TokenisedText(
-        path=path,
-        tokens=_view(path, dtype, entry["num_tokens"]),
-        ends=_view(folder / f"{name}.ends", ENDS_TYPE, entry["num_documents"]),
+    tokens, ends = folder / f"{name}.tokens", folder / f"{name}.ends"
+    text = TokenisedText(
+        path=tokens,
+        tokens=_view(tokens, dtype, entry["num_tokens"]),
+        ends=_view(ends, ENDS_TYPE, entry["num_documents"]),
     )
+    for path in (tokens, ends):
+        if hash_file(path) != about["sha256"].get(path.name):
+            raise DataError(
+                f"{path} is damaged: its hash is not the one in {DESCRIPTION}",
+                hint="make the corpus again: it was changed since it was written",
+            )
+    return text
 
 
 def _view(path: Path, dtype: np.dtype, count: int) -> np.ndarray:

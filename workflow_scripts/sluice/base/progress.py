@@ -9,6 +9,7 @@ from torch import nn
 
 from sluice.files import atomic_path
 from sluice.logs import get_logger
+from sluice.tensor_files import read_progress
 
 logger = get_logger(__name__)
 
@@ -56,9 +57,9 @@ def resume(
 ) -> TrainingLog:
     """The log so far; weights and optimizers are brought to that point."""
     path = state / _NOTE
-    if not path.exists():
+    notes = read_progress(path) if path.exists() else None
+    if notes is None:
         return TrainingLog()
-    notes = torch.load(path, weights_only=True, map_location="cpu")
     model.load_state_dict(notes["model"])
     for optimizer, saved in zip(optimizers, notes["optimizers"], strict=True):
         optimizer.load_state_dict(saved)

@@ -4,6 +4,7 @@ Made for corpora larger than memory: documents are tokenised in batches and appe
 is noted, so that an interrupted run reads again what it has read but tokenises only what is left.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,9 @@ from sluice.base.corpus import (
 )
 from sluice.chat import load_tokenizer
 from sluice.errors import DataError
-from sluice.files import atomic_folder, hash_file, read_json, write_json
+from sluice.files import atomic_folder, atomic_path, write_json
 from sluice.logs import get_logger
+from sluice.sealed_lines import read_sealed, seal
 from sluice.seeds import derive_seed
 from sluice.settings.base_model import TokenizeCorpus
 from sluice.state import clear_state, open_state
@@ -39,6 +41,7 @@ _BATCH_CHARS = 1 << 22
 # A note every so many characters is one every 10 s or so: what an interruption can lose.
 _NOTE_CHARS = 1 << 25
 _PROGRESS = "progress.json"
+_HASH_CHUNK_BYTES = 1 << 20
 _SEED_RANGE = 1 << 63
 
 
@@ -115,10 +118,14 @@ class CorpusWriter:
         self._begin = begin_token_id(tokenizer)
         self._vocab_size = len(tokenizer)
         self._dtype = token_type(self._vocab_size)
-        notes = _read_notes(folder)
-        self.counts = {name: Counts(**notes.get(name, {})) for name in SPLITS}
-        if not all(path.exists() and path.stat().st_size >= size for path, size in self._sizes()):
+        notes = list(read_sealed(folder / _PROGRESS))
+        counts = notes[-1]["counts"] if notes else {name: {} for name in SPLITS}
+        self.counts = {name: Counts(**counts[name]) for name in SPLITS}
+        self._hashes = {path.name: _hash_of(path, size) for path, size in self._sizes()}
+        if notes and self._digests() != notes[-1]["sha256"]:
+            logger.warning("%s is damaged; the corpus is made from its beginning", folder)
             self.counts = {name: Counts() for name in SPLITS}
+            self._hashes = {path.name: hashlib.sha256() for path, _ in self._sizes()}
         for path, size in self._sizes():
             with open(path, "ab") as stream:
                 stream.truncate(size)
@@ -150,7 +157,7 @@ class CorpusWriter:
             vocab_size=self._vocab_size,
             begin_token_id=self._begin,
             splits={name: vars(self.counts[name]) for name in SPLITS},
-            sha256={path.name: hash_file(path) for path in files},
+            sha256=self._digests(),
         )
         with atomic_folder(output) as folder:
             for path in files:
@@ -174,13 +181,22 @@ class CorpusWriter:
                 counts.num_bytes += len(text.encode())
                 ends.append(counts.num_tokens)
             if ids:
-                _append_bytes(self._folder / f"{name}.tokens", np.concatenate(ids).tobytes())
-                _append_bytes(
-                    self._folder / f"{name}.ends", np.array(ends, dtype=ENDS_TYPE).tobytes()
-                )
+                self._append_bytes(f"{name}.tokens", np.concatenate(ids).tobytes())
+                self._append_bytes(f"{name}.ends", np.array(ends, dtype=ENDS_TYPE).tobytes())
+
+    def _append_bytes(self, name: str, data: bytes) -> None:
+        with open(self._folder / name, "ab") as stream:
+            stream.write(data)
+        self._hashes[name].update(data)
+
+    def _digests(self) -> dict[str, str]:
+        """SHA-256 of each file's noted bytes."""
+        return {name: each.hexdigest() for name, each in self._hashes.items()}
 
     def _note(self) -> None:
-        write_json(self._folder / _PROGRESS, {name: vars(self.counts[name]) for name in SPLITS})
+        counts = {name: vars(self.counts[name]) for name in SPLITS}
+        with atomic_path(self._folder / _PROGRESS) as temporary:
+            temporary.write_bytes(seal({"counts": counts, "sha256": self._digests()}))
         logger.info("%d documents tokenised", self.num_documents)
 
     def _sizes(self) -> Iterator[tuple[Path, int]]:
@@ -192,10 +208,15 @@ class CorpusWriter:
             yield self._folder / f"{name}.ends", counts.num_documents * ENDS_TYPE.itemsize
 
 
-def _read_notes(folder: Path) -> dict[str, Any]:
-    path = folder / _PROGRESS
-    notes: dict[str, Any] = read_json(path) if path.exists() else {}
-    return notes
+def _hash_of(path: Path, size: int) -> Any:
+    """The hash of a file's first bytes, which can go on; of fewer where the file is shorter."""
+    digest = hashlib.sha256()
+    if path.exists():
+        with open(path, "rb") as stream:
+            while size > 0 and (chunk := stream.read(min(size, _HASH_CHUNK_BYTES))):
+                digest.update(chunk)
+                size -= len(chunk)
+    return digest
 
 
 def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
@@ -217,11 +238,6 @@ def _hand_over(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _append_bytes(path: Path, data: bytes) -> None:
-    with open(path, "ab") as stream:
-        stream.write(data)
 
 
 def _let_tokenizer_use_threads() -> None:

@@ -2,7 +2,6 @@
 
 # Shape letters: B windows of a batch, T tokens, V vocabulary.
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +16,7 @@ from sluice.base_loss.ranks import Ranks
 from sluice.base_loss.windows import Window, plan_batches
 from sluice.errors import EngineError, ScoringError
 from sluice.logs import get_logger, progress
+from sluice.sealed_lines import read_sealed, recover, seal
 
 logger = get_logger(__name__)
 
@@ -61,7 +61,7 @@ def score_windows(
             found = _score_batch(model, documents, [windows[index] for index in batch])
             known.update(zip(batch, found, strict=True))
             entry = {"windows": batch, "nats": found}
-            stream.write(json.dumps(entry).encode() + b"\n")
+            stream.write(seal(entry))
             stream.flush()
     mine = {index for batch in own for index in batch}
     nats = _gather(known, mine, num_windows=len(windows), todo=todo, ranks=ranks)
@@ -76,10 +76,8 @@ def score_windows(
 
 def _own_notes(path: Path) -> IO[bytes]:
     """The file of notes, open behind its last whole line."""
-    path.touch()
-    stream = path.open("r+b")
-    stream.truncate(stream.seek(stream.read().rfind(b"\n") + 1))
-    return stream
+    recover(path)
+    return path.open("ab")
 
 
 def _gather(
@@ -100,13 +98,10 @@ def _gather(
 
 
 def _read_notes(notes: Path) -> dict[int, float]:
-    """What every process noted in an earlier run; a last line that was cut off is forgotten."""
+    """What every process noted in an earlier run; damaged lines are forgotten."""
     known: dict[int, float] = {}
     for file in sorted(notes.glob("nats.*.jsonl")):
-        data = file.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            entry = json.loads(line)
+        for entry in read_sealed(file):
             known.update(zip(entry["windows"], entry["nats"], strict=True))
     return known
 

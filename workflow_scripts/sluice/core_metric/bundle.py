@@ -1,16 +1,15 @@
 """The evaluation bundle: which tasks there are, their random baselines, and their items."""
 
-import csv
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.errors import ConfigError, DataError
+from sluice.files import read_csv, read_yaml
 from sluice.records import iterate_lines
 
 TaskType = Literal["multiple_choice", "schema", "language_modeling"]
@@ -93,15 +92,14 @@ def read_tasks(bundle: Path) -> list[Task]:
         DataError: the folder is no bundle, or a task has no random baseline.
     """
     path = bundle / _TASK_LIST
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        listed = [_Listed.model_validate(entry) for entry in content["icl_tasks"]]
-    except FileNotFoundError:
+    if not path.is_file():
         raise DataError(
             f"{bundle} is no evaluation bundle: it has no {_TASK_LIST}",
             expected=f"{_TASK_LIST}, {' or '.join(BASELINE_FILES.values())}, {_DATA_FOLDER}/",
-        ) from None
-    except (yaml.YAMLError, ValidationError, KeyError, TypeError) as error:
+        )
+    try:
+        listed = [_Listed.model_validate(entry) for entry in read_yaml(path)["icl_tasks"]]
+    except (DataError, ValidationError, KeyError, TypeError) as error:
         raise DataError(f"the task list cannot be read: {error}", where=str(path)) from None
     tables = _read_baselines(bundle)
     return [
@@ -123,8 +121,7 @@ def _read_baselines(bundle: Path) -> dict[str, dict[str, float]]:
     for version, name in BASELINE_FILES.items():
         path = bundle / name
         if path.is_file():
-            with open(path, encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))
+            rows = read_csv(path)
             try:
                 # The files hold percent.
                 shares = {row["Eval Task"]: float(row["Random baseline"]) / 100 for row in rows}

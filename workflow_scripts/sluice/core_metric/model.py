@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from sluice.devices import find_device
-from sluice.errors import ModelError
 from sluice.hub import prepare_transformers
+from sluice.loading import NO_REMOTE_CODE, loading
 from sluice.logs import get_logger
 
 logger = get_logger(__name__)
@@ -24,7 +24,6 @@ def load_model(model: str, *, revision: str | None, device: str, precision: str)
         DeviceError: the device is not there.
         ModelError: nothing can be loaded.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     prepare_transformers()
@@ -32,16 +31,14 @@ def load_model(model: str, *, revision: str | None, device: str, precision: str)
     name = precision
     if precision == "auto":
         name = "float32" if place.type == "cpu" else "bfloat16"
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+    with loading(
+        f"no causal language model with its tokenizer could be loaded from {model}",
+        hint="offline, a hub id must be in the local cache, or name a folder",
+    ):
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, **NO_REMOTE_CODE)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            model, revision=revision, dtype=getattr(torch, name)
+            model, revision=revision, dtype=getattr(torch, name), **NO_REMOTE_CODE
         )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise ModelError(
-            f"no causal language model with its tokenizer could be loaded from {model}: {error}",
-            hint="offline, a hub id must be in the local cache, or name a folder",
-        ) from None
     logger.info("%s on %s in %s", model, place, name)
     return loaded.to(place).eval(), tokenizer
 

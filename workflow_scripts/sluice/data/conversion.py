@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from sluice.data.formats import FORMATS, Resources, Row, RowProblem, detect_format
 from sluice.errors import DataError
-from sluice.files import atomic_path, read_json
+from sluice.files import atomic_path, read_text
+from sluice.law_cases import read_articles
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
-from sluice.records import Sample
+from sluice.records import MAX_LINE_BYTES, Sample
 from sluice.settings.data import ConvertDataset, DatasetSource
 from sluice.sources import SourceRow, read_hub, read_source
 
@@ -55,7 +55,7 @@ def convert_dataset(
     if not first:
         raise DataError(f"dataset '{dataset}' holds no row", where=source.path or source.hub)
     name = source.format if source.format != "auto" else _detect(first)
-    resources = Resources(_articles(source), legal_prompt.read_text(encoding="utf-8"))
+    resources = Resources(_articles(source), read_text(legal_prompt))
     logger.info("%s: format %s", dataset, name)
     with (
         Ledger("convert_dataset", dataset, path=ledger_path, rejected_path=rejected_path) as ledger,
@@ -96,10 +96,7 @@ def _rows(source: DatasetSource) -> Iterator[SourceRow]:
 def _articles(source: DatasetSource) -> dict[str, str] | None:
     if source.articles is None:
         return None
-    articles = read_json(Path(source.articles))
-    if not isinstance(articles, dict):
-        raise DataError(f"{source.articles} is no object of article number -> text")
-    return {str(number): str(text) for number, text in articles.items()}
+    return read_articles(Path(source.articles))
 
 
 def _converted(
@@ -164,14 +161,17 @@ def _line(
     }
     try:
         sample = Sample.model_validate(fields)
-        return sample.to_line(), sample.id
+        line = sample.to_line()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         reason = "bad_utf8" if first["type"] == "string_unicode" else "wrong_type"
         raise RowProblem(reason, f"{place}: {first['msg']}") from None
-    except PydanticSerializationError:
+    except DataError:
         raise RowProblem("bad_utf8", "half a surrogate pair, which UTF-8 cannot hold") from None
+    if len(line) > MAX_LINE_BYTES:
+        raise RowProblem("over_long", f"{len(line):,} bytes with what else the row says")
+    return line, sample.id
 
 
 def _sample_id(row: Row, *, dataset: str, index: int) -> str:

@@ -15,8 +15,9 @@ from sluice.devices import find_device
 from sluice.engines.decoding import Rows
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
-from sluice.errors import EngineError, ModelError
+from sluice.errors import EngineError
 from sluice.hub import prepare_transformers
+from sluice.loading import NO_REMOTE_CODE, loading
 from sluice.logs import get_logger
 from sluice.memory import FittingBatches
 
@@ -150,22 +151,19 @@ def load_model(model: str, *, revision: str | None, dtype: torch.dtype) -> Any:
     Raises:
         ModelError: none can be loaded.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    try:
-        return AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=dtype)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"no causal language model could be loaded from {model}: {error}",
-            hint="offline, a hub id must be in the local cache, or name a folder",
-        ) from None
+    with loading(
+        f"no causal language model could be loaded from {model}",
+        hint="offline, a hub id must be in the local cache, or name a folder",
+    ):
+        return AutoModelForCausalLM.from_pretrained(
+            model, revision=revision, dtype=dtype, **NO_REMOTE_CODE
+        )
 
 
 def _attach(model: Any, adapter: str) -> Any:
     from peft import PeftModel
 
-    try:
+    with loading(f"the adapter {adapter} does not fit its base"):
         return PeftModel.from_pretrained(model, adapter)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise ModelError(f"the adapter {adapter} does not fit its base: {error}") from None

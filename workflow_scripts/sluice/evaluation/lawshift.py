@@ -6,16 +6,15 @@ articles_poisoned.json (article number -> text). What counts as right is the gra
 ``reference`` carries the type's label and the split.
 """
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sluice.errors import DataError, shorten_ids
-from sluice.files import read_json
+from sluice.files import read_csv, read_json, read_text
 from sluice.grading.lawshift import LABELS, SPLITS
+from sluice.law_cases import is_storable, read_articles
 from sluice.records import Message, Sample
 
 _PLACEHOLDER = re.compile(r"\{(articles|old_articles|new_articles|fact)\}")
@@ -38,16 +37,11 @@ def read_change_types(path: Path) -> list[ChangeType]:
     """The change types of a labels file: CSV with ``type``, ``name`` and ``label``.
 
     Raises:
-        DataError: the file is missing, lacks a column, has an unknown label or a type twice.
+        DataError: the file is missing or no CSV, lacks a column, or has an unknown label or a type
+            twice.
     """
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: {error}") from None
     types = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(read_csv(path), start=2):
         values = [row.get(column) for column in ("type", "name", "label")]
         if not all(values) or values[2] not in LABELS:
             raise DataError(
@@ -65,12 +59,9 @@ def read_prompt(path: Path, *, split: str) -> str:
     """The prompt of a split.
 
     Raises:
-        DataError: the file is missing, or lacks one of the placeholders that it needs.
+        DataError: the file is missing, not UTF-8, or lacks one of the placeholders that it needs.
     """
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
+    text = read_text(path).strip()
     missing = sorted(_NEEDED[split] - set(_PLACEHOLDER.findall(text)))
     if missing:
         names = ", ".join(f"{{{name}}}" for name in missing)
@@ -127,29 +118,20 @@ def _fill(prompt: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda found: values[found[1]], prompt)
 
 
-def _read_json(folder: Path, name: str) -> Any:
+def _checked_file(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
         raise DataError(f"change type '{folder.name}' lacks {name}", where=str(folder))
-    return read_json(folder / name)
+    return folder / name
 
 
 def _read_articles(folder: Path, split: str) -> dict[str, str]:
-    name = f"articles_{split}.json"
-    articles = _read_json(folder, name)
-    if not isinstance(articles, dict) or not all(
-        isinstance(text, str) for text in articles.values()
-    ):
-        raise DataError(
-            f"{name} of change type '{folder.name}' is no object of article number -> text",
-            where=str(folder / name),
-        )
-    return articles
+    return read_articles(_checked_file(folder, f"articles_{split}.json"))
 
 
 def _read_cases(folder: Path, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yields fact and article numbers of each case."""
     name = f"{split}.json"
-    cases = _read_json(folder, name)
+    cases = read_json(_checked_file(folder, name))
     if not isinstance(cases, list) or not cases:
         raise DataError(
             f"{name} of change type '{folder.name}' is no list of cases", where=str(folder / name)
@@ -162,6 +144,11 @@ def _read_cases(folder: Path, split: str) -> Iterator[tuple[str, tuple[str, ...]
                     where=str(folder / name),
                     expected='{"fact": str, "relevant_articles": [number, ...]}',
                 )
+        if not is_storable(case["fact"]):
+            raise DataError(
+                f"case {place} of {name} of change type '{folder.name}' holds half a character",
+                where=str(folder / name),
+            )
         yield case["fact"], tuple(str(number) for number in case["relevant_articles"])
 
 

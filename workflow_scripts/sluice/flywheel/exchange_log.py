@@ -1,15 +1,17 @@
 """Exchanges on disk as they end, so that a run that is killed loses none."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from sluice.sealed_lines import recover, seal
+
 
 class ExchangeLog:
-    """A file of exchanges, one JSON object a line.
+    """A file of exchanges, one a line (`sluice.sealed_lines`).
 
-    A line that was cut off in the writing is forgotten: its exchange is made again.
+    A line that was cut off in the writing, or changed since, is forgotten: its exchange, and those
+    of its dialogue that followed, are made again.
 
     Args:
         path: the file; its lines are read first if it is there.
@@ -18,15 +20,10 @@ class ExchangeLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._exchanges: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        if path.exists():
-            for line in path.read_bytes().split(b"\n"):
-                self._take(line)
+        for entry in recover(path):
+            self._take(entry)
 
-    def _take(self, line: bytes) -> None:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            return  # empty, or torn
+    def _take(self, entry: dict[str, Any]) -> None:
         exchanges = self._exchanges[entry["dialogue"]]
         if entry["exchange"] == len(exchanges):
             exchanges.append(entry["record"])
@@ -44,8 +41,6 @@ class ExchangeLog:
         """Adds a dialogue's next exchange; it is in the file when this returns."""
         exchanges = self._exchanges[dialogue]
         entry = {"dialogue": dialogue, "exchange": len(exchanges), "record": record}
-        line = json.dumps(entry, ensure_ascii=True)
-        # The newline in front ends a line that another run was killed in.
         with open(self._path, "ab", buffering=0) as stream:
-            stream.write(f"\n{line}\n".encode())
+            stream.write(seal(entry))
         exchanges.append(record)

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
 from sluice.errors import DataError
 from sluice.files import hash_file, read_json, write_json
 from sluice.flywheel.judging import Judge, count_verdicts, judge_dialogues
@@ -18,6 +21,21 @@ from sluice.settings.flywheel import JudgeResponses
 from sluice.settings.llm import Endpoint
 
 logger = get_logger(__name__)
+
+
+class _Exchange(TypedDict):
+    user: str
+    assistant: str
+
+
+class _Dialogue(TypedDict):
+    """What a judge is shown of a dialogue."""
+
+    id: str
+    exchanges: list[_Exchange]
+
+
+_DIALOGUES = TypeAdapter(list[_Dialogue])
 
 
 def judge_responses(
@@ -108,7 +126,16 @@ def read_simulation(path: Path) -> dict[str, Any]:
             f"{path} is no simulation data",
             expected=f"format_version {FORMAT_VERSION}, as simulate_dialogues writes it",
         )
-    if not any(each["exchanges"] for each in data["dialogues"]):
+    try:
+        dialogues = _DIALOGUES.validate_python(data.get("dialogues"), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in ("dialogues", *first["loc"]))
+        raise DataError(
+            f"{path} is no simulation data: {place}: {first['msg']}",
+            hint="make it again with workflow_scripts/simulate_dialogues.py",
+        ) from None
+    if not any(each["exchanges"] for each in dialogues):
         raise DataError(f"{path} holds no exchange")
     return dict(data)
 

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from sluice.errors import DataError
 from sluice.files import read_json
 
 _CASES = {
@@ -18,6 +22,28 @@ _CASES = {
 }
 _RULE = re.compile(r"(?P<name>[^\d+-]+?) ?(?P<months>[+-]?\d+)")
 _VERDICT = re.compile(r"^ *(?P<charge>[^|\n]+?) *\| *(?P<months>\d+)[ .。]*$", re.MULTILINE)
+
+
+_InBoth = tuple[str, str]
+"""The same in English and in Chinese."""
+
+
+class _Charge(TypedDict):
+    name: _InBoth
+    deeds: list[_InBoth]
+
+
+class _Factor(TypedDict):
+    name: _InBoth
+    fact: _InBoth
+
+
+class _Book(TypedDict):
+    charges: list[_Charge]
+    factors: list[_Factor]
+
+
+_BOOK = TypeAdapter(_Book)
 
 
 @dataclass(frozen=True)
@@ -96,9 +122,14 @@ def read_law(path: Path) -> Law:
     """The law book of a file.
 
     Raises:
-        DataError: it is missing or not JSON.
+        DataError: it is missing, not JSON, or no law book.
     """
-    return Law(read_json(path))
+    try:
+        return Law(_BOOK.validate_python(read_json(path)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path} is no law book: {place}: {first['msg']}") from None
 
 
 def find_verdict(text: str) -> Verdict | None:

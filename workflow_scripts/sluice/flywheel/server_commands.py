@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sluice.errors import EngineError, ModelError
 from sluice.hub import prepare_transformers
+from sluice.loading import NO_REMOTE_CODE, loading
 from sluice.settings.flywheel import ServerSettings
 
 ServerKind = Literal["transformers", "vllm"]
@@ -129,14 +130,12 @@ def _ends(model: str, revision: str | None) -> dict[str, Any]:
     from transformers import AutoConfig, GenerationConfig
 
     prepare_transformers()
-    try:
+    with loading(f"{model} has no configuration that can be read"):
         try:
             own = GenerationConfig.from_pretrained(model, revision=revision or "main")
         except OSError:  # older checkpoints keep these ids in config.json
-            config = AutoConfig.from_pretrained(model, revision=revision)
+            config = AutoConfig.from_pretrained(model, revision=revision, **NO_REMOTE_CODE)
             own = GenerationConfig.from_model_config(config)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{model} has no configuration that can be read: {error}") from None
     if own.eos_token_id is None:
         raise ModelError(
             f"{model} names no token that ends an answer",

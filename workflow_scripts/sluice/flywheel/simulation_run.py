@@ -9,7 +9,7 @@ from typing import Any
 
 from sluice.chat import load_tokenizer
 from sluice.errors import DataError
-from sluice.files import write_json
+from sluice.files import read_text, write_json
 from sluice.flywheel.exchange_log import ExchangeLog
 from sluice.flywheel.local_server import LocalServer, serve_locally
 from sluice.flywheel.server_commands import asking
@@ -194,10 +194,7 @@ def read_prompt(path: Path) -> str:
     Raises:
         DataError: it is missing, empty or not UTF-8.
     """
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the prompt {path} cannot be read: {error}") from None
+    text = read_text(path).strip()
     if not text:
         raise DataError(f"the prompt {path} is empty")
     return text

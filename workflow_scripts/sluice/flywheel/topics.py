@@ -1,12 +1,12 @@
 """Topics: what the simulated users want to talk about."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sluice.errors import DataError
+from sluice.files import parse_json
 from sluice.records import iterate_lines
 from sluice.seeds import derive_seed
 
@@ -69,7 +69,7 @@ def choose_topics(
 
 def _parse(line: bytes, *, where: str) -> Topic:
     try:
-        row = json.loads(line)
+        row = parse_json(line, what="the line")
         if not isinstance(row, dict):
             raise TypeError("not an object")
         turns = _texts(row.get("turns") or [], "turns")
@@ -85,7 +85,7 @@ def _parse(line: bytes, *, where: str) -> Topic:
             turns=tuple(turn for turn in turns if turn is not None),
             references=tuple(references[: len(turns)]),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (DataError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"the line is no topic: {str(error)[:200]}", where=where, expected=_EXPECTED
         ) from None

@@ -28,6 +28,7 @@ from sluice.memory import FittingBatches
 from sluice.records import Sample
 from sluice.router_data import MAX_NLL_NATS, RouterData
 from sluice.settings.gate import CollectRouterData
+from sluice.tensor_files import read_progress
 
 logger = get_logger(__name__)
 
@@ -165,8 +166,8 @@ def _scored(
 ) -> Iterator[tuple[list[_Item], list[Tensor]]]:
     """Every batch with its records, from disk where an earlier run had finished it."""
     done = 0
-    for part in sorted(state.glob("*.pt")):
-        for records in torch.load(part, weights_only=True):
+    for part in _undamaged(sorted(state.glob("*.pt"))):
+        for records in part:
             yield batches[done], records
             done += 1
     if done:
@@ -188,6 +189,17 @@ def _scored(
         if time.monotonic() - last_save > _SAVE_EVERY_S:
             _save_part(state / f"{done:09d}.pt", pending)
             pending, last_save = [], time.monotonic()
+
+
+def _undamaged(files: list[Path]) -> Iterator[list[list[Tensor]]]:
+    """What the files hold, up to the first damaged one; it and those behind it are removed."""
+    for place, file in enumerate(files):
+        part = read_progress(file)
+        if part is None:
+            for behind in files[place:]:
+                behind.unlink()
+            return
+        yield part
 
 
 def _records(model: Any, items: Sequence[_Item]) -> list[Tensor]:

@@ -4,11 +4,11 @@ Shape letters: B samples, T tokens, V vocabulary.
 """
 
 import gc
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from sluice.chat import load_tokenizer
@@ -16,6 +16,7 @@ from sluice.errors import ModelError, shorten_ids
 from sluice.files import atomic_folder
 from sluice.gate.modeling import draw_gates, gate_parameters, gated_family, is_gate
 from sluice.hub import prepare_transformers
+from sluice.loading import NO_REMOTE_CODE, loading
 from sluice.logs import get_logger
 from sluice.seeds import derive_seed
 from sluice.settings.gate import GateShape
@@ -92,10 +93,8 @@ def load_config(model: str, *, revision: str | None = None) -> Any:
     """
     from transformers import AutoConfig
 
-    try:
-        return AutoConfig.from_pretrained(model, revision=revision)
-    except (OSError, ValueError) as error:
-        raise _not_loaded(model, error) from None
+    with _loading(model):
+        return AutoConfig.from_pretrained(model, revision=revision, **NO_REMOTE_CODE)
 
 
 def probe_tokens(vocab_size: int, *, seed: int) -> Tensor:
@@ -108,12 +107,15 @@ def _load(model_class: Any, model: str, *, revision: str | None, dtype: str, **o
     from transformers import AutoModelForCausalLM
 
     loader: Any = model_class or AutoModelForCausalLM
-    try:
+    with _loading(model):
         loaded, report = loader.from_pretrained(
-            model, revision=revision, dtype=dtype, output_loading_info=True, **options
+            model,
+            revision=revision,
+            dtype=dtype,
+            output_loading_info=True,
+            **NO_REMOTE_CODE,
+            **options,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _not_loaded(model, error) from None
     # A plain checkpoint that becomes a gated model lacks its gates, and nothing else.
     missing = [name for name in report["missing_keys"] if not model_class or not is_gate(name)]
     if missing:
@@ -135,10 +137,9 @@ def load_causal_model(model: str, *, revision: str | None = None, dtype: str = "
     return _load(None, model, revision=revision, dtype=dtype)
 
 
-def _not_loaded(model: str, error: Exception) -> ModelError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-    return ModelError(
-        f"no model could be loaded from '{model}': {first_line}",
+def _loading(model: str) -> AbstractContextManager[None]:
+    return loading(
+        f"no model could be loaded from '{model}'",
         expected="a hub id, or a folder with config.json and *.safetensors",
         hint="offline (HF_HUB_OFFLINE=1) a hub id works only if it was downloaded before",
     )

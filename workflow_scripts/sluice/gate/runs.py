@@ -9,7 +9,7 @@ import torch
 
 from sluice.chat import load_tokenizer
 from sluice.devices import find_device
-from sluice.errors import ModelError
+from sluice.errors import DataError, ModelError
 from sluice.files import atomic_path, write_json
 from sluice.gate.batching import block_numbers
 from sluice.gate.collection import collect_router_data
@@ -22,6 +22,7 @@ from sluice.records import Sample, read_samples
 from sluice.router_data import RouterData, write_router_data
 from sluice.settings.gate import CollectRouterData, WarmUpGate
 from sluice.state import clear_state, open_state
+from sluice.tensor_files import read_tensors
 
 logger = get_logger(__name__)
 
@@ -157,15 +158,15 @@ def read_gate_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: the file is missing or holds anything else.
     """
+    expected = "a file of warm_up_gate"
     try:
-        weights: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
-    except Exception as error:  # torch raises many kinds for what is no tensor file
-        raise _no_gate_weights(path, (str(error) or repr(error)).splitlines()[0]) from None
+        weights: Any = read_tensors(path, what="a gate weights file", expected=expected)
+    except DataError as error:
+        raise ModelError(error.what, expected=expected, hint=error.hint) from None
     is_dict = isinstance(weights, dict)
     if not is_dict or not all(isinstance(weight, torch.Tensor) for weight in weights.values()):
-        raise _no_gate_weights(path, "it holds something else than named weights")
-    return weights
-
-
-def _no_gate_weights(path: Path, why: str) -> ModelError:
-    return ModelError(f"{path} is no gate weights file: {why}", expected="a file of warm_up_gate")
+        raise ModelError(
+            f"{path} is not a gate weights file: it holds something else than named weights",
+            expected=expected,
+        )
+    return weights  # type: ignore[no-any-return]

@@ -29,6 +29,7 @@ from sluice.memory import FittingBatches
 from sluice.records import Sample
 from sluice.seeds import derive_seed
 from sluice.settings.gate import WarmUpGate
+from sluice.tensor_files import read_progress
 
 logger = get_logger(__name__)
 
@@ -263,9 +264,9 @@ def _save(state: Path, trained: list[Tensor], optimizer: Any, losses: list[float
 def _resume(state: Path, trained: list[Tensor], optimizer: Any) -> list[float]:
     """Puts an earlier run's progress in place; the losses of the steps that are done."""
     file = state / "progress.pt"
-    if not file.is_file():
+    values = read_progress(file) if file.is_file() else None
+    if values is None:
         return []
-    values = torch.load(file, weights_only=True)
     with torch.no_grad():
         for weight, saved in zip(trained, values["trained"], strict=True):
             weight.copy_(saved)

@@ -31,9 +31,11 @@ class RegexGrader:
     def __init__(self, pattern: str, *, time_limit_s: float = _TIME_LIMIT_S) -> None:
         try:
             self._pattern = regex.compile(pattern)
-        except regex.error as error:
+        # Deep nesting and long repeats are no errors of the package's own.
+        except (regex.error, RecursionError, MemoryError) as error:
+            shown = pattern if len(pattern) <= 80 else pattern[:77] + "..."
             raise ConfigError(
-                f"'pattern' is '{pattern}', which is no regular expression: {error}",
+                f"'pattern' is '{shown}', which is no regular expression: {error}",
                 hint=r"pattern: 'Result: (\w+)'",
             ) from None
         if self._pattern.groups != 1:
@@ -66,6 +68,11 @@ class RegexGrader:
             for match in self._pattern.finditer(text, timeout=self._time_limit_s):
                 answers.add(collapse(match[1] or ""))
                 end = match.end()
+        except MemoryError:
+            raise GradingError(
+                f"the pattern '{self._pattern.pattern}' needs more memory than there is",
+                hint="avoid repeats of many thousands, and groups that call themselves",
+            ) from None
         except TimeoutError:
             raise GradingError(
                 f"the pattern '{self._pattern.pattern}' searched a text of {len(text):,} "

@@ -1,12 +1,12 @@
 """Answers of servers on disk, by a hash of the whole request, so that none is paid for twice."""
 
-import json
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
 
 from sluice.errors import EngineError
 from sluice.llm.replies import Reply
+from sluice.sealed_lines import seal, unseal
 
 FILE_NAME = "answers.sqlite"
 # Another process that adds an answer holds the file for milliseconds.
@@ -32,26 +32,27 @@ class AnswerCache:
                 self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None
             )
             self._database.execute(
-                "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, reply TEXT NOT NULL)"
+                "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, reply BLOB NOT NULL)"
             )
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from None
 
     def get(self, request: str) -> Reply | None:
-        """The answer to a request of this hash, or None."""
+        """The answer to a request of this hash, or None where there is none or it is damaged."""
         try:
             row = self._database.execute(
                 "SELECT reply FROM answers WHERE request = ?", (request,)
             ).fetchone()
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from None
-        return None if row is None else Reply(**json.loads(row[0]))
+        entry = None if row is None else unseal(row[0])
+        return None if entry is None else Reply(**entry)
 
     def add(self, request: str, reply: Reply) -> None:
         """Keeps an answer; it is in the file when this returns."""
         try:
             self._database.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?)", (request, json.dumps(asdict(reply)))
+                "INSERT OR REPLACE INTO answers VALUES (?, ?)", (request, seal(asdict(reply)))
             )
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from None

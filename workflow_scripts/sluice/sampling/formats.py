@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sluice.errors import DataError, shorten_ids
-from sluice.files import read_json
-from sluice.law_cases import CaseProblem, read_law_case
+from sluice.files import read_json, read_text
+from sluice.law_cases import CaseProblem, read_articles, read_law_case
 from sluice.records import Message, Sample, read_samples
 from sluice.seeds import derive_seed
 
@@ -103,15 +103,12 @@ def _read_cases(path: Path, *, articles: Path | None, legal_prompt: Path) -> lis
             f"{path} is a JSON list, so a file of LawShift cases, whose statute is missing",
             expected="canonical samples as JSON Lines, or --articles with LawShift cases",
         )
-    texts = read_json(articles)
-    if not isinstance(texts, dict):
-        raise DataError(f"{articles} is no object of article number -> text")
-    statute = {str(number): str(text) for number, text in texts.items()}
-    template = legal_prompt.read_text(encoding="utf-8")
+    statute, template = read_articles(articles), read_text(legal_prompt)
     prompts, problems = [], []
     for index, row in enumerate(read_json(path)):
         try:
             case = read_law_case(row, articles=statute, template=template)
+            _check_writable(row)
         except CaseProblem as problem:
             problems.append(f"case {index}: {problem.detail}")
             continue
@@ -125,6 +122,14 @@ def _read_cases(path: Path, *, articles: Path | None, legal_prompt: Path) -> lis
             hint="convert_dataset.py leaves such rows out and counts them by reason",
         )
     return prompts
+
+
+def _check_writable(row: Mapping[str, Any]) -> None:
+    """All of a case goes into sampled_data.json, also what no grader looks at."""
+    try:
+        to_line(row).encode()
+    except ValueError as error:
+        raise CaseProblem("wrong_type", f"a field that JSON cannot hold: {error}") from None
 
 
 def sampled_entry(prompt: Prompt, *, completion_id: str, text: str, num_correct: int) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from sluice.errors import ConfigError, ModelError, TrainingError, shorten_ids
+from sluice.errors import ConfigError, TrainingError, shorten_ids
 from sluice.files import read_json, write_text
 from sluice.hub import prepare_transformers
+from sluice.loading import loading
 from sluice.logs import get_logger
 from sluice.seeds import derive_seed
 from sluice.settings.training import FineTune, TrainingMethod
@@ -20,7 +21,6 @@ logger = get_logger(__name__)
 # bitsandbytes quantises in blocks of 64 weights; a matrix of another width loads and then fails.
 _BLOCK = 64
 _CONFIG_NAME = "adapter_config.json"
-_LOADING_ERRORS = (OSError, ValueError, RuntimeError)
 
 
 def is_quantised(settings: TrainingMethod) -> bool:
@@ -57,7 +57,11 @@ def load_causal_model(base: BaseModel, *, dtype: Any, **more: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     prepare_transformers()
-    try:
+    with loading(
+        f"no model could be loaded from {base.path}",
+        expected="the folder of a causal language model, or its hub id",
+        hint="offline (HF_HUB_OFFLINE=1) a folder is needed",
+    ):
         return AutoModelForCausalLM.from_pretrained(
             base.path,
             dtype=dtype,
@@ -65,12 +69,6 @@ def load_causal_model(base: BaseModel, *, dtype: Any, **more: Any) -> Any:
             trust_remote_code=base.trust_remote_code,
             **more,
         )
-    except _LOADING_ERRORS as error:
-        raise ModelError(
-            f"no model could be loaded from {base.path}: {error}",
-            expected="the folder of a causal language model, or its hub id",
-            hint="offline (HF_HUB_OFFLINE=1) a folder is needed",
-        ) from None
 
 
 def load_for_training(base: BaseModel, settings: FineTune, *, device: torch.device) -> Any:
@@ -175,12 +173,10 @@ def check_block_width(base: BaseModel) -> None:
     """Raises TrainingError where a layer cannot be quantised; reads the configuration only."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    try:
+    with loading(f"no model could be loaded from {base.path}"):
         config = AutoConfig.from_pretrained(
             base.path, revision=base.revision, trust_remote_code=base.trust_remote_code
         )
-    except _LOADING_ERRORS as error:
-        raise ModelError(f"no model could be loaded from {base.path}: {error}") from None
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(
             config, trust_remote_code=base.trust_remote_code

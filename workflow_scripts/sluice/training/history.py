@@ -7,7 +7,14 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from sluice.files import read_json, write_json
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from sluice.errors import DataError
+from sluice.files import hash_file, read_json, write_json
+from sluice.logs import get_logger
+
+logger = get_logger(__name__)
 
 _NAME = "history.json"
 
@@ -46,14 +53,36 @@ class History:
         return not self.losses or math.isfinite(self.losses[-1])
 
     def save(self, folder: Path) -> None:
-        """Writes it into a checkpoint; this is also the mark that the checkpoint is whole."""
-        write_json(folder / _NAME, asdict(self))
+        """Writes it into a checkpoint, with the hashes of all files there.
+
+        This is also the mark that the checkpoint is whole.
+        """
+        write_json(folder / _NAME, {"history": asdict(self), "sha256": _hashes(folder)})
+
+
+class _Mark(TypedDict):
+    history: History
+    sha256: dict[str, str]
+
+
+_MARK = TypeAdapter(_Mark)
 
 
 def latest_checkpoint(folder: Path) -> tuple[Path, History] | None:
-    """The last whole checkpoint of a run, and its history; None where there is none."""
-    whole = [path.parent for path in folder.glob(f"checkpoint-*/{_NAME}")]
-    if not whole:
-        return None
-    last = max(whole, key=lambda path: int(path.name.removeprefix("checkpoint-")))
-    return last, History(**read_json(last / _NAME))
+    """The last undamaged checkpoint of a run, and its history; None where there is none."""
+    marked = [path.parent for path in folder.glob(f"checkpoint-*/{_NAME}")]
+    latest_first = sorted(marked, key=lambda path: -int(path.name.removeprefix("checkpoint-")))
+    for checkpoint in latest_first:
+        try:
+            mark = _MARK.validate_python(read_json(checkpoint / _NAME))
+        except (DataError, ValidationError):
+            mark = None
+        if mark and mark["sha256"] == _hashes(checkpoint):
+            return checkpoint, mark["history"]
+        logger.warning("%s is damaged; an earlier one is gone on from", checkpoint)
+    return None
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != _NAME)
+    return {file.relative_to(folder).as_posix(): hash_file(file) for file in files}

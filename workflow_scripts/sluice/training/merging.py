@@ -11,6 +11,7 @@ from torch import Tensor
 from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
 from sluice.files import atomic_folder, read_json, write_json
+from sluice.loading import loading
 from sluice.logs import get_logger
 from sluice.training.adapters import BaseModel, load_causal_model
 
@@ -47,7 +48,8 @@ def merge_adapter(
     plain = load_causal_model(base, dtype="auto").eval()
     probe_BT = _probe(plain.config.vocab_size)
     before_BTV = _log_probabilities(plain, probe_BT)
-    apart = PeftModel.from_pretrained(plain, adapter).eval()
+    with loading(f"the adapter {adapter} does not fit its base"):
+        apart = PeftModel.from_pretrained(plain, adapter).eval()
     apart_BTV = _log_probabilities(apart, probe_BT)
     merged = apart.merge_and_unload(safe_merge=True)
     with atomic_folder(output) as folder:
@@ -83,7 +85,10 @@ def named_base(adapter: Path) -> BaseModel:
     """
     _check_adapter(adapter)
     config = read_json(adapter / "adapter_config.json")
-    return BaseModel(config["base_model_name_or_path"], config.get("revision"))
+    name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    if not isinstance(name, str):
+        raise ModelError(f"the configuration of the adapter {adapter} names no base model")
+    return BaseModel(name, config.get("revision"))
 
 
 def _probe(vocab_size: int) -> Tensor:
