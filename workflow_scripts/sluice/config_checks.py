@@ -3,9 +3,10 @@
 Each check raises a ConfigError with the key, its file and a hint.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice.config_files import place_of
 from sluice.errors import ConfigError
@@ -16,6 +17,8 @@ from sluice.validation import nearest
 if TYPE_CHECKING:
     from sluice.config import Config
 
+# What argparse takes for a flag: not a negative number.
+_FLAG = re.compile(r"-[^0-9.]")
 # Keys that name text files and folders.
 _TEXT_KEYS = (
     *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
@@ -35,6 +38,7 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
     for name, dataset in config.datasets.items():
         for key in ("path", "articles", "truth"):
             path = getattr(dataset, key)
+            _check_braces(path, ("datasets", name, key), files=files)
             if path and not path.startswith("results/") and not Path(path).exists():
                 folder = Path(path).parent
                 siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
@@ -58,6 +62,20 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
                     where=place_of(("suites", name, key), path, files),
                 )
     _check_texts(config, files)
+
+
+def _check_braces(path: str | None, key: tuple[str, ...], *, files: Sequence[Path]) -> None:
+    """Refuses names that Snakemake would fill in as patterns, of a folder's files too."""
+    if path is None:
+        return
+    inside = [str(each) for each in Path(path).rglob("*[{}]*") if each.is_file()]
+    odd = [name for name in (path, *inside) if "{" in name or "}" in name]
+    if odd:
+        raise ConfigError(
+            f"'{'.'.join(key)}' names '{odd[0]}', whose braces Snakemake takes for a pattern",
+            where=place_of(key, path, files),
+            hint="rename it",
+        )
 
 
 def _check_texts(config: "Config", files: Sequence[Path]) -> None:
@@ -85,6 +103,7 @@ def check_names(config: "Config", files: Sequence[Path]) -> None:
     Raises:
         ConfigError: the first that is not.
     """
+    _check_values(config.model_dump(), (), files=files)
     if not config.datasets:
         raise ConfigError("no dataset is named", where=place_of(("datasets",), {}, files))
     for name, source in config.datasets.items():
@@ -111,6 +130,22 @@ def check_names(config: "Config", files: Sequence[Path]) -> None:
             holder.model, (section, "model"), config=config, files=files, is_given=is_given
         )
     _check_judges(config, files)
+
+
+def _check_values(value: Any, path: tuple[str | int, ...], *, files: Sequence[Path]) -> None:
+    """Refuses texts that a script's command line would take for flags."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_values(each, (*path, key), files=files)
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            _check_values(each, (*path, number), files=files)
+    elif isinstance(value, str) and _FLAG.match(value):
+        raise ConfigError(
+            f"'{'.'.join(map(str, path))}' is '{value}', which is taken for a flag",
+            where=place_of(path, value, files),
+            hint="write ./ in front of a path, or (?:) in front of a pattern",
+        )
 
 
 def _check_model(

@@ -45,7 +45,8 @@ class AnswerCache:
             ).fetchone()
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from None
-        entry = None if row is None else unseal(row[0])
+        # A text is the form of an earlier version.
+        entry = unseal(row[0]) if row and isinstance(row[0], bytes) else None
         return None if entry is None else Reply(**entry)
 
     def add(self, request: str, reply: Reply) -> None:
