@@ -44,6 +44,12 @@ from sluice.selection.keeping import read_scores
 from sluice.settings.data import ConvertDataset, DatasetSource
 from sluice.similarity.evaluation_texts import read_questions
 from sluice.texts import read_documents
+from sluice.tracking.gathering import (
+    comparison_run,
+    evaluation_run,
+    sampling_run,
+    training_run,
+)
 
 LEGAL_PROMPT = ROOT / "resources/prompts/legal_judgment_v1.txt"
 ARTICLES = b'{"264": "theft"}'
@@ -440,6 +446,27 @@ def _readers():
             lambda path: find_mismatches(read_provenance(path)),
         ),
     )
+    stats = {"settings": {"k": 8}, "pass_at_k": {"1": 0.5}, "num_prompts": 3}
+    rows = [{"suite": "s", "group": "g", "p_holm": 0.5}]
+    for name in ("difference", "difference_low", "difference_high"):
+        rows[0][name] = 0.1
+    compared = {"a": "x", "b": "y", "test": "t", "interval": "i", "rows": rows}
+    estimate = {"accuracy": 0.5, "low": 0.4, "high": 0.6}
+    results = {
+        "subject": "x",
+        "suite": "s",
+        "overall": estimate,
+        "groups": [{**estimate, "group": "g"}],
+        "verdicts": {"correct": 3},
+    }
+    for name, content, read in (
+        ("metrics.json", {"losses": [1.0, 0.5], "num_steps": 2}, training_run),
+        ("sampling_stats.json", stats, sampling_run),
+        ("s.evaluation_results.json", results, evaluation_run),
+    ):
+        data = json.dumps(content).encode()
+        yield f"tracked {name}", _one(name, data, lambda path, read=read: read(path, {}))
+    yield "tracked comparison", _one("c.json", json.dumps(compared).encode(), comparison_run)
     yield "pins", _one("r.txt", b"a==1\n# c\nb==2\n", read_pins)
     for name in ("corpus.json", "train.tokens", "train.ends"):
         yield (

@@ -48,8 +48,8 @@ _SPACES = [
 ]
 UNITS = [*_TAGS, *_MARKS, *_SIGNS, *_WORDS, *_SPACES]
 _SIZE = 100_000
-# All of these texts took all of these graders 40 s of processor time together.
-_TIME_LIMIT_S = 400
+# These texts took a grader 1 to 5 s (2026-11-27).
+_TIME_LIMIT_S = 300
 
 _GRADE_ALL = """
 import json, sys
@@ -100,10 +100,11 @@ def test_reference_of_any_form_is_refused_or_compared(name, reference, text):
 
 
 @pytest.mark.parametrize(
-    "value", [10**5000, 1e308, float("nan"), float("inf"), "9" * 10**5], ids=range(5)
+    "value", [10**4000, 1e308, float("nan"), float("inf"), "9" * 10**5], ids=range(5)
 )
 @pytest.mark.parametrize("name", GRADERS)
 def test_number_of_any_size_is_refused_or_compared(name, value):
+    # Readers refuse whole numbers of more than 4,300 digits.
     grader = make_grader(GraderSettings(grader=name, **GRADERS[name][0]))
     reference = dict.fromkeys(["answer", "charge", "prison_time", "label", "split"], value)
     with contextlib.suppress(GradingError):

@@ -5,9 +5,11 @@ import os
 
 import pytest
 import yaml
+from core_bundles import write_bundle
 from support import clone, snakemake
 
 from sluice.config import load_config
+from sluice.core_metric.bundle import read_tasks
 from sluice.errors import ConfigError, DataError
 from sluice.sources import read_source
 
@@ -145,3 +147,14 @@ def test_pipe_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "a.jsonl")
     with pytest.raises(DataError, match=r"a\.jsonl does not exist"):
         list(read_source(tmp_path / "a.jsonl"))
+
+
+@pytest.mark.parametrize("uri", ["../../outside.jsonl", "/etc/passwd", "some/../../../x"])
+def test_task_list_of_a_bundle_reaches_no_file_outside_of_it(tmp_path, uri):
+    write_bundle(tmp_path / "b")
+    path = tmp_path / "b/core.yaml"
+    tasks = yaml.safe_load(path.read_text())
+    tasks["icl_tasks"][0]["dataset_uri"] = uri
+    path.write_text(yaml.safe_dump(tasks))
+    with pytest.raises(DataError, match="names a file outside of the bundle"):
+        read_tasks(tmp_path / "b")

@@ -697,3 +697,23 @@ def test_script_reads_a_dataset_in_the_hubs_layout(tmp_path):
     done = _script(tmp_path, "--hub", str(folder), "--dataset", "d")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "samples.jsonl").read_bytes() == convert_rows(tmp_path / "b", ALPACA).bytes
+
+
+@pytest.mark.parametrize("field", ["reference", "meta"])
+@pytest.mark.parametrize(
+    "value", [b"Infinity", b"1e999", b"[" * 150 + b"]" * 150], ids=["infinity", "1e999", "deep"]
+)
+def test_value_that_could_not_be_read_again_is_rejected(tmp_path, field, value):
+    row = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'
+    source = tmp_path / "source.jsonl"
+    source.write_bytes(row + b', "%s": {"x": %s}}\n' % (field.encode(), value) + row + b"}\n")
+    found = convert(tmp_path / "out", source, limits={"max_rejected_share": 0.5})
+    assert [sample.id for sample in found.samples] == ["d_1"]
+    assert found.ledger["rejected"] == {"wrong_type": 1}
+
+
+def test_nan_of_a_row_is_nothing(tmp_path):
+    source = tmp_path / "source.jsonl"
+    source.write_bytes(b'{"prompt": "a", "completion": "b", "note": NaN, "more": {"x": NaN}}\n')
+    (sample,) = convert(tmp_path / "out", source).samples
+    assert sample.meta in ({"more": {}}, {"more": {"x": None}})

@@ -101,6 +101,10 @@ def read_tasks(bundle: Path) -> list[Task]:
         listed = [_Listed.model_validate(entry) for entry in read_yaml(path)["icl_tasks"]]
     except (DataError, ValidationError, KeyError, TypeError) as error:
         raise DataError(f"the task list cannot be read: {error}", where=str(path)) from None
+    outside = [each.dataset_uri for each in listed if ".." in Path(each.dataset_uri).parts]
+    outside += [each.dataset_uri for each in listed if Path(each.dataset_uri).is_absolute()]
+    if outside:
+        raise DataError(f"the task list names a file outside of the bundle: {outside[0]}")
     tables = _read_baselines(bundle)
     return [
         Task(

@@ -5,14 +5,14 @@ Each request has its own seed; what is drawn still depends on the batch in the l
 logits, unless vLLM is told otherwise (VLLM_BATCH_INVARIANT=1, where the GPU can).
 """
 
-import json
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
-from sluice.errors import EngineError, ModelError
+from sluice.errors import DataError, EngineError, ModelError
+from sluice.files import read_json
 from sluice.logs import get_logger
 from sluice.settings.engine import EngineSettings
 
@@ -143,9 +143,9 @@ def lora_rank(adapter: str) -> int:
     """
     file = Path(adapter) / "adapter_config.json"
     try:
-        config = json.loads(file.read_text())
+        config = read_json(file)
         rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (DataError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from None
     fitting = [offered for offered in _LORA_RANKS if offered >= rank]
     if not fitting:

@@ -11,7 +11,7 @@ from sluice.artifacts import (
     suite_samples,
     trained_name,
 )
-from sluice.files import read_json
+from sluice.files import content_of, read_json
 from sluice.settings.report import Artifacts
 from sluice.tracking.tracked_run import Curve, TrackedDataset, TrackedRun
 
@@ -36,72 +36,76 @@ def gather_runs(files: Artifacts) -> list[TrackedRun]:
 def training_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     """A training: its settings, its curve, its samples."""
     content = read_json(path)
-    name, kind = trained_name(path), TRAINING_KINDS[path.name]
-    entry = configuration.get("adapters", {}).get(name, {}) if kind == "adapter" else {}
-    files = [Path(file) for file in entry.get("samples", ())]
-    ledger = path.with_name("samples.ledger.json")
-    return TrackedRun(
-        key=f"training/{kind.replace(' ', '_')}/{name}",
-        name=f"train {name} ({kind})",
-        params={**_flat(entry), **_seed(configuration)},
-        metrics=_numbers(content),
-        curves=list(_curves(content)),
-        artifacts=[path, *([ledger] if kind == "adapter" and ledger.is_file() else [])],
-        datasets=[TrackedDataset(file, "training") for file in files if file.is_file()],
-    )
+    with content_of(path, made_by="a training"):
+        name, kind = trained_name(path), TRAINING_KINDS[path.name]
+        entry = configuration.get("adapters", {}).get(name, {}) if kind == "adapter" else {}
+        files = [Path(file) for file in entry.get("samples", ())]
+        ledger = path.with_name("samples.ledger.json")
+        return TrackedRun(
+            key=f"training/{kind.replace(' ', '_')}/{name}",
+            name=f"train {name} ({kind})",
+            params={**_flat(entry), **_seed(configuration)},
+            metrics=_numbers(content),
+            curves=list(_curves(content)),
+            artifacts=[path, *([ledger] if kind == "adapter" and ledger.is_file() else [])],
+            datasets=[TrackedDataset(file, "training") for file in files if file.is_file()],
+        )
 
 
 def sampling_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     """Rejection sampling of one task."""
     content = read_json(path)
-    task = path.parent.name
-    prompts = Path(configuration.get("tasks", {}).get(task, {}).get("prompts", ""))
-    return TrackedRun(
-        key=f"sampling/{task}",
-        name=f"sample {task}",
-        params={**_flat(content["settings"]), **_seed(configuration)},
-        metrics={**_numbers(content), **_prefixed("pass_at", content["pass_at_k"])},
-        artifacts=[path],
-        datasets=[TrackedDataset(prompts, "sampling")] if prompts.is_file() else [],
-    )
+    with content_of(path, made_by="sample_responses"):
+        task = path.parent.name
+        prompts = Path(configuration.get("tasks", {}).get(task, {}).get("prompts", ""))
+        return TrackedRun(
+            key=f"sampling/{task}",
+            name=f"sample {task}",
+            params={**_flat(content["settings"]), **_seed(configuration)},
+            metrics={**_numbers(content), **_prefixed("pass_at", content["pass_at_k"])},
+            artifacts=[path],
+            datasets=[TrackedDataset(prompts, "sampling")] if prompts.is_file() else [],
+        )
 
 
 def evaluation_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     """The answers of one subject to one suite."""
     content = read_json(path)
-    subject, suite = content["subject"], content["suite"]
-    entry = configuration.get("suites", {}).get(suite, {})
-    samples, table = suite_samples(configuration, suite), beside_results(path, ".csv")
-    metrics = _prefixed("accuracy", _estimate(content["overall"], "accuracy"))
-    for group in content["groups"]:
-        metrics |= _prefixed(f"accuracy/{group['group']}", _estimate(group, "accuracy"))
-    return TrackedRun(
-        key=f"evaluation/{subject}/{suite}",
-        name=f"evaluate {subject} on {suite}",
-        params={**_flat(entry), "subject": subject, "suite": suite, **_seed(configuration)},
-        metrics={**metrics, **_prefixed("verdicts", content["verdicts"])},
-        artifacts=[path, *([table] if table.is_file() else [])],
-        datasets=[TrackedDataset(samples, "evaluation")] if samples.is_file() else [],
-    )
+    with content_of(path, made_by="grade_answers"):
+        subject, suite = content["subject"], content["suite"]
+        entry = configuration.get("suites", {}).get(suite, {})
+        samples, table = suite_samples(configuration, suite), beside_results(path, ".csv")
+        metrics = _prefixed("accuracy", _estimate(content["overall"], "accuracy"))
+        for group in content["groups"]:
+            metrics |= _prefixed(f"accuracy/{group['group']}", _estimate(group, "accuracy"))
+        return TrackedRun(
+            key=f"evaluation/{subject}/{suite}",
+            name=f"evaluate {subject} on {suite}",
+            params={**_flat(entry), "subject": subject, "suite": suite, **_seed(configuration)},
+            metrics={**metrics, **_prefixed("verdicts", content["verdicts"])},
+            artifacts=[path, *([table] if table.is_file() else [])],
+            datasets=[TrackedDataset(samples, "evaluation")] if samples.is_file() else [],
+        )
 
 
 def comparison_run(path: Path) -> TrackedRun:
     """Two subjects on the same items."""
     content = read_json(path)
-    metrics: dict[str, float] = {}
-    for row in content["rows"]:
-        metrics |= {
-            f"{row['suite']}/{row['group']}/{name}": row[name]
-            for name in ("difference", "difference_low", "difference_high", "p_holm")
-        }
-    beside = sorted(path.parent.glob("*.png")) + sorted(path.parent.glob("summary.md"))
-    return TrackedRun(
-        key=f"comparison/{content['a']}_vs_{content['b']}",
-        name=f"compare {content['b']} with {content['a']}",
-        params={name: content[name] for name in ("a", "b", "test", "interval")},
-        metrics=metrics,
-        artifacts=[path, *beside],
-    )
+    with content_of(path, made_by="compare_models"):
+        metrics: dict[str, float] = {}
+        for row in content["rows"]:
+            metrics |= {
+                f"{row['suite']}/{row['group']}/{name}": row[name]
+                for name in ("difference", "difference_low", "difference_high", "p_holm")
+            }
+        beside = sorted(path.parent.glob("*.png")) + sorted(path.parent.glob("summary.md"))
+        return TrackedRun(
+            key=f"comparison/{content['a']}_vs_{content['b']}",
+            name=f"compare {content['b']} with {content['a']}",
+            params={name: content[name] for name in ("a", "b", "test", "interval")},
+            metrics=metrics,
+            artifacts=[path, *beside],
+        )
 
 
 def turn_runs(turns: Sequence[Path], calibrations: Sequence[Path]) -> Iterator[TrackedRun]:
@@ -112,25 +116,26 @@ def turn_runs(turns: Sequence[Path], calibrations: Sequence[Path]) -> Iterator[T
     yield TrackedRun(key=wheel, name=wheel, params={"num_turns": len(turns)})
     for path in turns:
         content = read_json(path)
-        number = content["turn"]
-        metrics = _estimates("score", content["scores"])
-        for against in content["against"]:
-            metrics |= _estimates(f"against_turn_{against['turn']}", against["differences"])
-        for step, booked in content["spending"].items():
-            metrics |= _prefixed(f"spending/{step}", _numbers(booked))
-        books = (content["training"] or {}).get("ledger", {})
-        yield TrackedRun(
-            key=f"flywheel/turn_{number}",
-            name=f"turn {number}",
-            params={
-                **_flat(content["settings"]),
-                **{name: content[name] for name in ("model", "evaluator", "interval")},
-            },
-            metrics={**metrics, **_prefixed("kept", _numbers(books))},
-            artifacts=[path, *(each for each in calibrations if each.parent == path.parent)],
-            datasets=_turn_datasets(path.parent),
-            parent=wheel,
-        )
+        with content_of(path, made_by="summarize_turn"):
+            number = content["turn"]
+            metrics = _estimates("score", content["scores"])
+            for against in content["against"]:
+                metrics |= _estimates(f"against_turn_{against['turn']}", against["differences"])
+            for step, booked in content["spending"].items():
+                metrics |= _prefixed(f"spending/{step}", _numbers(booked))
+            books = (content["training"] or {}).get("ledger", {})
+            yield TrackedRun(
+                key=f"flywheel/turn_{number}",
+                name=f"turn {number}",
+                params={
+                    **_flat(content["settings"]),
+                    **{name: content[name] for name in ("model", "evaluator", "interval")},
+                },
+                metrics={**metrics, **_prefixed("kept", _numbers(books))},
+                artifacts=[path, *(each for each in calibrations if each.parent == path.parent)],
+                datasets=_turn_datasets(path.parent),
+                parent=wheel,
+            )
 
 
 def _estimates(prefix: str, measures: Mapping[str, Any]) -> dict[str, float]:
