@@ -295,10 +295,10 @@ def _convert_lawshift_cases(path):
 
 
 def _read_samples(path):
-    whole = list(read_samples(path))
-    assert [read_sample_at(path, offset) for offset, _ in locate_samples(path)] == whole
-    for sample in whole:
-        sample.to_line()
+    # Lines, since NaN is not what it is itself.
+    whole = [sample.to_line() for sample in read_samples(path)]
+    places = [offset for offset, _ in locate_samples(path)]
+    assert [read_sample_at(path, offset).to_line() for offset in places] == whole
 
 
 def _read_documents(path):

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from sluice.errors import DataError
@@ -34,8 +34,15 @@ class Message(BaseModel):
     content: str
 
 
-def _check_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Refuses what could be written and not be read again: JSON knows no NaN, readers no depth."""
+def check_storable(value: JsonValue) -> None:
+    """Makes sure that a value comes back as it is written: JSON has no NaN, and readers an end.
+
+    Not part of every `Sample`, since reading took twice as long with it (100,000 samples in 0.86 s
+    instead of 0.45 s, 2026-11-27).
+
+    Raises:
+        ValueError: a number in it is not finite, or it is nested more than 100 deep.
+    """
     todo: list[tuple[JsonValue, int]] = [(value, 1)]
     while todo:
         each, depth = todo.pop()
@@ -46,11 +53,6 @@ def _check_storable(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         if isinstance(each, dict | list):
             inside = each.values() if isinstance(each, dict) else each
             todo.extend((child, depth + 1) for child in inside)
-    return value
-
-
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_check_storable)]
-"""A JSON object that comes back as it was written: numbers are finite, nesting ends."""
 
 
 class Sample(BaseModel):
@@ -66,9 +68,9 @@ class Sample(BaseModel):
     """Weight of the sample in the training objective; 1 where absent."""
     group: str | None = None
     """Stratum for splits and for metrics by group."""
-    reference: JsonObject | None = None
+    reference: dict[str, JsonValue] | None = None
     """What a grader needs to know the right answer."""
-    meta: JsonObject | None = None
+    meta: dict[str, JsonValue] | None = None
     """Anything else the source said about the row."""
 
     def to_line(self) -> bytes:

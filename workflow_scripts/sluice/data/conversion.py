@@ -13,7 +13,7 @@ from sluice.files import atomic_path, read_text
 from sluice.law_cases import read_articles
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
-from sluice.records import MAX_LINE_BYTES, Sample
+from sluice.records import MAX_LINE_BYTES, Sample, check_storable
 from sluice.settings.data import ConvertDataset, DatasetSource
 from sluice.sources import SourceRow, read_hub, read_source
 
@@ -161,12 +161,15 @@ def _line(
     }
     try:
         sample = Sample.model_validate(fields)
+        check_storable([sample.reference, sample.meta])
         line = sample.to_line()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         reason = "bad_utf8" if first["type"] == "string_unicode" else "wrong_type"
         raise RowProblem(reason, f"{place}: {first['msg']}") from None
+    except ValueError as error:
+        raise RowProblem("wrong_type", str(error)) from None
     except DataError:
         raise RowProblem("bad_utf8", "half a surrogate pair, which UTF-8 cannot hold") from None
     if len(line) > MAX_LINE_BYTES:

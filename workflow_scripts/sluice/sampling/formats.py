@@ -9,7 +9,7 @@ from typing import Any
 from sluice.errors import DataError, shorten_ids
 from sluice.files import read_json, read_text
 from sluice.law_cases import CaseProblem, read_articles, read_law_case
-from sluice.records import Message, Sample, read_samples
+from sluice.records import Message, Sample, check_storable, read_samples
 from sluice.seeds import derive_seed
 
 
@@ -93,6 +93,10 @@ def _to_prompt(sample: Sample, *, path: Path) -> Prompt:
     if not any(message.role == "user" for message in messages):
         raise DataError(f"sample '{sample.id}' has no user message to complete", where=str(path))
     reference = sample.reference or {}
+    try:
+        check_storable(reference)
+    except ValueError as error:
+        raise DataError(f"the reference of '{sample.id}': {error}", where=str(path)) from None
     fields = {"prompt": [message.model_dump() for message in messages], **reference}
     return Prompt(sample.id, messages, reference, sample.dataset, sample.group, fields)
 
