@@ -1,6 +1,8 @@
 """Files are whole or absent."""
 
 import hashlib
+import os
+import subprocess
 
 import pytest
 
@@ -134,3 +136,15 @@ def test_copy_has_the_same_bytes_and_a_missing_source_is_an_error(tmp_path):
     with pytest.raises(DataError, match="none does not exist"):
         copy_file(tmp_path / "none", tmp_path / "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_of_the_same_file(tmp_path):
+    done = subprocess.Popen(["true"])
+    done.wait()
+    dead, alive = f".a[1].json.{done.pid}.tmp", f".a[1].json.{os.getppid()}.tmp"
+    for name in (dead, alive, f".b.json.{done.pid}.tmp"):
+        (tmp_path / name).touch()
+    write_json(tmp_path / "a[1].json", 1)
+    left = {file.name for file in tmp_path.iterdir()}
+    assert dead not in left
+    assert {alive, f".b.json.{done.pid}.tmp", "a[1].json"} <= left

@@ -1,6 +1,7 @@
 """Files that are either whole or absent: everything is written to a temporary name and renamed."""
 
 import csv
+import glob
 import hashlib
 import io
 import json
@@ -25,6 +26,24 @@ def _temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+def _remove_leftovers(path: Path) -> None:
+    """Removes temporary files of this path whose writers were killed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        writer = left.name.split(".")[-2]
+        if writer.isdigit() and not _is_alive(int(writer)):
+            _remove(left)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -40,6 +59,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = _temporary_sibling(path)
     try:
         yield temporary
@@ -56,6 +76,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     temporary = _temporary_sibling(path)
     _remove(temporary)
     temporary.mkdir()
