@@ -85,7 +85,10 @@ def _write_turn(folder, score):
         "heldout/evaluation_results.json": evaluation,
         "train/simulation_data.json": simulation,
         "train/evaluation_results.json": evaluation,
-        "sft_train.ledger.json": {"rows_in": 1, "rows_kept": 1, "rejected": {}},
+        "sft_train.ledger.json": {
+            **{"step": "prepare_sft_data", "dataset": "turn_1", "rejected": {}},
+            **{"rows_in": 1, "rows_kept": 1},
+        },
         "sft_train.shift.json": {"features": []},
         "adapter/metrics.json": metrics,
     }
