@@ -1,9 +1,6 @@
 """Every reader with a sound file of its format, for tests that damage the file."""
 
-import csv
-import gzip
 import hashlib
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from core_bundles import write_bundle
+from source_bytes import to_csv, to_gz, to_parquet, to_zst
 from support import ROOT
 from tiny_models import byte_tokenizer
 
@@ -78,28 +74,6 @@ class Reader:
 
 def lines(rows):
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-def to_csv(rows):
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().encode()
-
-
-def to_parquet(rows):
-    stream = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), stream)
-    return stream.getvalue()
-
-
-def to_gz(data):
-    return gzip.compress(data, mtime=0)
-
-
-def to_zst(data):
-    return pa.Codec("zstd").compress(data, asbytes=True)
 
 
 CONTAINERS = {

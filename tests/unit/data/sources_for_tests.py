@@ -1,13 +1,9 @@
 """Source files of every kind, and runs of the conversion, for the tests of this folder."""
 
-import csv
-import gzip
-import io
 import json
 from types import SimpleNamespace
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from source_bytes import to_csv, to_gz, to_parquet, to_zst
 from support import ROOT
 
 from sluice.data.conversion import convert_dataset
@@ -25,28 +21,6 @@ def to_jsonl(rows):
 
 def to_json(rows):
     return json.dumps(rows, ensure_ascii=False, indent=2).encode()
-
-
-def to_csv(rows):
-    stream = io.StringIO(newline="")
-    writer = csv.DictWriter(stream, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue().encode()
-
-
-def to_parquet(rows):
-    stream = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), stream)
-    return stream.getvalue()
-
-
-def to_zst(data):
-    return pa.Codec("zstd").compress(data, asbytes=True)
-
-
-def to_gz(data):
-    return gzip.compress(data, mtime=0)
 
 
 CONTAINERS = {

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from source_bytes import to_csv, to_parquet
 from sources_for_tests import (
     COMPRESSIONS,
     CONTAINERS,
@@ -21,10 +22,8 @@ from sources_for_tests import (
     convert_rows,
     entries,
     exchanges,
-    to_csv,
     to_json,
     to_jsonl,
-    to_parquet,
 )
 from support import ROOT
 

@@ -10,7 +10,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sources_for_tests import COMPRESSIONS, CONTAINERS, read, to_gz, to_jsonl, to_parquet, to_zst
+from source_bytes import to_gz, to_parquet, to_zst
+from sources_for_tests import COMPRESSIONS, CONTAINERS, read, to_jsonl
 
 from sluice import sources
 from sluice.errors import DataError
