@@ -12,6 +12,11 @@ wildcard_constraints:
     part="train|heldout",
 
 
+def turns_with(*servers):
+    """A pattern of the turns that one of these servers serves; it fits nothing for another one."""
+    return r"0|[1-9][0-9]*" if settings.flywheel.server in servers else "(?!)"
+
+
 def turn_model(turn):
     """The model at the end of a turn: the one that the wheel starts from at 0, then its own."""
     source = settings.models[settings.flywheel.model]

@@ -2,42 +2,9 @@
 
 REQUIRED INPUTS: topics that `flywheel:` in config.yaml names, results/base/{model}/final_model or the
     model of the turn before, resources/flywheel/*.txt, resources/demo/cases.json.
-OUTPUTS: results/demo/topics_{train,heldout}.jsonl, results/flywheel/turn_{turn}/bootstrap.json,
+OUTPUTS: results/flywheel/turn_{turn}/bootstrap.json,
     results/flywheel/turn_{turn}/{part}/{simulation_data,evaluation_results}.json
 """
-
-
-rule make_demo_topics:
-    """Make the topics of the built-in flywheel: court cases that no other built-in data has."""
-    input:
-        resources=expand(
-            "resources/demo/{name}.json", name=["words", "numbers", "countries", "cases"]
-        ),
-        taken=[
-            "results/demo/base_corpus.jsonl",
-            "results/demo/cases.jsonl",
-            "results/demo/heldout_cases.jsonl",
-        ],
-    output:
-        train="results/demo/topics_train.jsonl",
-        heldout="results/demo/topics_heldout.jsonl",
-    log:
-        "logs/make_demo_topics.log",
-    benchmark:
-        "results/benchmarks/make_demo_topics.tsv"
-    retries: 1
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        flags=flags("make_demo_topics"),
-        code=code("make_demo_topics"),
-    shell:
-        "python workflow_scripts/make_demo_topics.py {params.flags} --taken {input.taken:q}"
-        " --resources resources/demo --folder results/demo > {log:q} 2>&1"
 
 
 rule bootstrap_model:
@@ -52,6 +19,8 @@ rule bootstrap_model:
         "logs/bootstrap_model/turn_{turn}.log",
     benchmark:
         "results/benchmarks/bootstrap_model/turn_{turn}.tsv"
+    wildcard_constraints:
+        turn=turns_with("transformers", "auto"),
     retries: 1
     conda:
         "../envs/core.yaml"
@@ -71,6 +40,18 @@ rule bootstrap_model:
         " --num-gpus {resources.gpu} --min-threads 2 > {log:q} 2>&1"
 
 
+# As in rules/sampling.smk: vLLM has an environment of its own.
+use rule bootstrap_model as bootstrap_model_with_vllm with:
+    wildcard_constraints:
+        turn=turns_with("vllm"),
+    conda:
+        "../envs/vllm.yaml"
+    resources:
+        mem_mb=32000,
+        runtime=60,
+        gpu=server_gpus,
+
+
 rule simulate_dialogues:
     """Let the model of a turn talk with simulated users about the topics of a part."""
     input:
@@ -86,6 +67,8 @@ rule simulate_dialogues:
         "logs/simulate_dialogues/turn_{turn}.{part}.log",
     benchmark:
         "results/benchmarks/simulate_dialogues/turn_{turn}.{part}.tsv"
+    wildcard_constraints:
+        turn=turns_with("transformers", "auto"),
     retries: 1
     conda:
         "../envs/core.yaml"
@@ -106,6 +89,17 @@ rule simulate_dialogues:
         " --user-prompt {input.prompt:q} --law {input.law:q} --output {output.simulation:q}"
         " --state-dir results/.state/simulate_dialogues --num-gpus {resources.gpu} --min-threads 2"
         " > {log:q} 2>&1"
+
+
+use rule simulate_dialogues as simulate_dialogues_with_vllm with:
+    wildcard_constraints:
+        turn=turns_with("vllm"),
+    conda:
+        "../envs/vllm.yaml"
+    resources:
+        mem_mb=32000,
+        runtime=720,
+        gpu=server_gpus,
 
 
 rule judge_responses:

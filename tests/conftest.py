@@ -1,13 +1,43 @@
-"""Fixtures of all tests: real data where it is at hand, and clones of the working tree."""
+"""Fixtures of all tests: real data where it is at hand, and clones of the working tree.
 
+Also what runs beside what under `pytest -n 2`, as `make test` does: a file's tests stay together,
+for they share what they set up, and so do those that use one Slurm or one built run.
+"""
+
+import os
 import signal
+from pathlib import Path
 
 import pytest
 from support import ROOT, clone, snakemake
 
+# Two processes of tests share two cores: threads that wait must not turn in circles meanwhile.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # A shell's background jobs ignore Ctrl-C, and so would all that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What takes minutes begins first, so that no process has it left when the others are done.
+_LONGEST = ("slurm", "faults", "built")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: _place(_group(item)))
+
+
+def _group(item):
+    folder = Path(item.path).relative_to(ROOT / "tests").parts[0]
+    if folder in ("slurm", "faults"):
+        return folder
+    is_of_built_run = folder == "parity" or (folder == "workflow" and "built" in item.fixturenames)
+    return "built" if is_of_built_run else str(item.path)
+
+
+def _place(group):
+    return _LONGEST.index(group) if group in _LONGEST else len(_LONGEST)
 
 
 @pytest.fixture(scope="session")

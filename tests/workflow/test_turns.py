@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 
 import pytest
 import yaml
@@ -10,9 +11,11 @@ from tiny_models import write_tiny_checkpoint
 
 
 def _planned(folder, *words):
-    text = snakemake(folder, "-n", *words).stdout
-    rules = re.findall(r"^(?:local)?rule (\w+):$", text, re.MULTILINE)
-    return {rule: rules.count(rule) for rule in rules}
+    return _job_counts(snakemake(folder, "-n", *words).stdout)
+
+
+def _job_counts(text):
+    return Counter(re.findall(r"^(?:local)?rule (\w+):$", text, re.MULTILINE))
 
 
 def test_third_turn_builds_turns_one_to_three(fresh):
@@ -57,6 +60,10 @@ def test_configuration_for_vllm_plans_turns_on_top_of_each_other(fresh, tmp_path
         assert "--learn-from last" in each
         assert "--max-steps" not in each, "the built-in model's steps are inherited"
     assert "--server vllm" in text
+    counts = _job_counts(text)
+    assert counts["bootstrap_model_with_vllm"] == 3, "in vLLM's environment"
+    assert counts["simulate_dialogues_with_vllm"] == 5
+    assert not counts.keys() & {"bootstrap_model", "simulate_dialogues"}
 
 
 DIMENSIONS = ("accuracy", "helpfulness", "coherence")

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
-_LINE_EVERY_S = 30.0
+LINE_EVERY_S = 30.0
+"""How often a long loop says how far it is, where no bar does."""
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -52,7 +53,7 @@ def progress(
     began = last = time.monotonic()
     for done, item in enumerate(items, start=start):
         now = time.monotonic()
-        if now - last >= _LINE_EVERY_S and done > start:
+        if now - last >= LINE_EVERY_S and done > start:
             last = now
             rate = (done - start) / (now - began)
             left_s = (total - done) / rate

@@ -71,3 +71,16 @@ def start_processes(
         raise TrainingError(
             f"the training processes ended with status {done.returncode}; the reason stands above"
         )
+
+
+def leave_processes() -> None:
+    """Parts this process from those it trained with; it returns once all have come here.
+
+    A process that exits while the others are still connected to it may be aborted: what connects
+    them has threads of its own ("terminate called without an active exception").
+    """
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections import Counter
 
 import pytest
@@ -320,3 +321,13 @@ def test_prompt_too_large_for_the_memory_is_an_error_with_the_numbers(folder, mo
     monkeypatch.setattr(engine._model, "forward", limited)
     with pytest.raises(DeviceError, match=r"one of the prompts by itself: \d+ tokens .*1 GiB"):
         _answers(engine, _requests(2), Sampling(temperature=0, top_p=1.0, max_new_tokens=4))
+
+
+def test_a_long_batch_says_how_far_it_is(folder, monkeypatch, caplog):
+    monkeypatch.setattr("sluice.engines.transformers_engine.LINE_EVERY_S", 0.0)
+    caplog.set_level("INFO", logger="sluice")
+    _answers(_engine(folder, 16), _requests(), GREEDY)
+    found = re.findall(r"(\d+) tokens each, (\d+) of (\d+) completions still open", caplog.text)
+    assert [int(tokens) for tokens, _, total in found if total == found[0][2]][:3] == [1, 2, 3]
+    still_open = [int(number) for _, number, _ in found]
+    assert still_open[0] > still_open[-1] > 0

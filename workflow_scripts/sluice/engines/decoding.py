@@ -81,6 +81,11 @@ class Rows:
             has_ended=[False] * len(prompts),
         )
 
+    @property
+    def num_open(self) -> int:
+        """Rows that have not ended."""
+        return self.has_ended.count(False)
+
     def step(self, end_tokens: frozenset[int]) -> bool:
         """Writes one token to every row; False once all rows have ended."""
         uniforms_B = None if self.uniforms_BS is None else self.uniforms_BS[:, self.num_steps]

@@ -5,6 +5,7 @@ batch several times are read once, each row draws from its own random numbers, a
 ended leave the batch.
 """
 
+import time
 from collections.abc import Container, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -18,7 +19,7 @@ from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import EngineError
 from sluice.hub import prepare_transformers
 from sluice.loading import NO_REMOTE_CODE, loading
-from sluice.logs import get_logger
+from sluice.logs import LINE_EVERY_S, get_logger
 from sluice.memory import FittingBatches
 
 logger = get_logger(__name__)
@@ -105,8 +106,14 @@ class TransformersEngine:
         room = self._context_tokens()
         limits = [min(sampling.max_new_tokens, room - len(ids)) for ids in prompts]
         rows = Rows.start(self._model, prompts, seeds=seeds, limits=limits, sampling=sampling)
+        said = time.monotonic()
         while rows.step(self._end_tokens):
-            pass
+            if time.monotonic() - said >= LINE_EVERY_S:
+                said = time.monotonic()
+                logger.info(
+                    "this batch: %d tokens each, %d of %d completions still open",
+                    *(rows.num_steps, rows.num_open, len(prompts)),
+                )
         return [
             to_completion(self._tokenizer, ids, has_ended=ids[-1] in self._end_tokens)
             for ids in rows.written

@@ -12,6 +12,7 @@ from transformers import TrainingArguments
 from sluice.chat import load_tokenizer
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
+from sluice.processes import leave_processes
 from sluice.seeds import derive_seed
 from sluice.settings.training import FineTune
 from sluice.state import clear_state, open_state
@@ -63,6 +64,7 @@ def fine_tune(
         plan = make_plan(rows, settings)
     pad = pad_token_id(tokenizer)
     history = train_until_over(base, plan, settings, state=state, pad=pad, name=name)
+    leave_processes()
     if is_first:
         write_results(base, tokenizer, plan, settings, history, state=state, outputs=outputs)
         clear_state(state)

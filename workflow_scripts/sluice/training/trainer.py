@@ -20,14 +20,13 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, TrainerControl, TrainerState
 
 from sluice.errors import TrainingError
-from sluice.logs import get_logger
+from sluice.logs import LINE_EVERY_S, get_logger
 from sluice.settings.training import FineTune
 from sluice.training.batching import TrainingSample, collate, lay_out
 from sluice.training.history import History
 
 logger = get_logger(__name__)
 
-_LINE_EVERY_S = 30.0
 # Of the time between two checkpoints, at most a tenth goes into writing one.
 _SAVING_SHARE = 10
 
@@ -256,7 +255,7 @@ class _Watch(TrainerCallback):
 
     def _say(self, state: TrainerState) -> None:
         now = time.monotonic()
-        if now - self._said < _LINE_EVERY_S or not state.is_world_process_zero:
+        if now - self._said < LINE_EVERY_S or not state.is_world_process_zero:
             return
         self._said = now
         rate = (state.global_step - self._first_step) / (now - self._began)
