@@ -13,13 +13,14 @@ from support import ROOT
 from tiny_models import write_tiny_checkpoint
 
 from sluice.chat import load_tokenizer
+from sluice.engines.building import make_engine
 from sluice.engines.engine import Request, Sampling
-from sluice.engines.transformers_engine import TransformersEngine
 from sluice.gate.collection import collect_router_data
 from sluice.gate.conversion import convert_checkpoint, load_causal_model
 from sluice.ledger import Ledger
 from sluice.records import Message, Sample, write_samples
 from sluice.router_data import read_router_data
+from sluice.settings.engine import EngineSettings
 from sluice.settings.gate import CollectRouterData, GateShape
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch can use no GPU")
@@ -191,16 +192,11 @@ def test_two_runs_of_one_training_lose_alike(checkpoint, rows, tmp_path):
 
 
 def test_greedy_answers_in_float32_do_not_depend_on_the_batch(checkpoint):
-    model = load_causal_model(str(checkpoint), dtype="float32").to("cuda").eval()
-    tokenizer = load_tokenizer(checkpoint)
     requests = [Request(messages=sample.messages[:1], seed=1) for sample in make_samples(32)]
     sampling = Sampling(temperature=0.0, top_p=1.0, max_new_tokens=24)
-    answers = [
-        dict(
-            TransformersEngine(model, tokenizer, batch_size=size).generate(
-                requests, sampling=sampling
-            )
-        )
-        for size in (1, 16)
+    settings = [
+        EngineSettings(device="cuda", precision="float32", batch_size=size) for size in (1, 16)
     ]
+    engines = [make_engine(each, model=str(checkpoint)) for each in settings]
+    answers = [dict(engine.generate(requests, sampling=sampling)) for engine in engines]
     assert [answers[0][i].text for i in range(32)] == [answers[1][i].text for i in range(32)]

@@ -25,3 +25,12 @@ def test_config_schema_is_up_to_date():
 )
 def test_reference_shows_legal_values_and_default(row):
     assert row in config_reference()
+
+
+def test_readers_of_a_key_are_those_of_its_own_section():
+    """`precision` stands in several sections, and each is another rule's."""
+    rows = [line for line in config_reference().splitlines() if line.startswith("| `precision` |")]
+    readers = [row.rsplit("|", 2)[1].strip() for row in rows]
+    wanted = ["train_base_model", "evaluate_base_loss", "evaluate_core", "fine_tune"]
+    wanted += ["generate_answers", "sample_responses"]
+    assert sorted(filter(None, readers)) == sorted(f"`{name}`" for name in wanted)

@@ -111,10 +111,8 @@ def test_the_same_seed_draws_the_same_and_another_seed_another(answers):
 
 def test_most_greedy_completions_begin_like_those_of_the_transformers_engine(answers, model):
     # Both round to bf16, at different places, so a close call may go either way.
-    from sluice.engines.transformers_engine import load_engine
-
-    engine = load_engine(str(model), revision=None, adapter=None, device="cpu", batch_size=20)
-    engine._model.to(torch.bfloat16)
+    settings = EngineSettings(device="cpu", precision="bfloat16", batch_size=20)
+    engine = make_engine(settings, model=str(model))
     requests = [Request((Message(role="user", content=text),), 0) for text in TEXTS]
     expected = dict(engine.generate(requests, sampling=Sampling(**GREEDY)))
     same = [answers[0][index].text[:2] == expected[index].text[:2] for index in range(20)]
@@ -155,12 +153,20 @@ def test_without_vllm_the_error_names_its_environment(model):
     assert "envs/vllm.yaml" in caught.value.hint
 
 
+def test_adapter_in_float32_is_refused_since_vllm_has_no_kernels_for_it(model, adapter):
+    settings = EngineSettings(engine="vllm", precision="float32")
+    with pytest.raises(EngineError, match="no float32 kernels for the adapter") as caught:
+        make_engine(settings, model=str(model), adapter=str(adapter))
+    assert "merge_adapter" in caught.value.hint
+
+
 # File in the wheel -> function or class -> parameters or fields that our engine uses.
 _USED = {
     "vllm/entrypoints/llm.py": {
         "__init__": {
             "model",
             "revision",
+            "dtype",
             "tensor_parallel_size",
             "gpu_memory_utilization",
         },

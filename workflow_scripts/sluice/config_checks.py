@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.config_files import place_of
 from sluice.errors import ConfigError
 from sluice.model_families import shared_families
+from sluice.settings.engine import engine_problems
 from sluice.settings.evaluation import suite_problems
 from sluice.validation import nearest
 
@@ -124,6 +125,12 @@ def check_names(config: "Config", files: Sequence[Path]) -> None:
     _check_suites(config, files)
     for name, task in config.tasks.items():
         _check_model(task.model, ("tasks", name, "model"), config=config, files=files)
+        for what, expected in engine_problems(f"tasks.{name}.", task):
+            raise ConfigError(
+                what,
+                where=place_of(("tasks", name, "precision"), task.precision, files),
+                expected=expected,
+            )
     for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
         is_given = "model" in holder.model_fields_set
         _check_model(
@@ -207,7 +214,8 @@ def _check_judges(config: "Config", files: Sequence[Path]) -> None:
 
 def _check_suites(config: "Config", files: Sequence[Path]) -> None:
     for name, suite in config.suites.items():
-        for what, expected in suite_problems(name, suite):
+        problems = [*suite_problems(name, suite), *engine_problems(f"suites.{name}.", suite)]
+        for what, expected in problems:
             place = place_of(("suites", name), {}, files)
             raise ConfigError(what, where=place, expected=expected)
     for section, names in (("models", config.models), ("adapters", config.adapters)):

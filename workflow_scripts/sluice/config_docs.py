@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sluice.config import ENTRY_SETTINGS, RULE_SETTINGS, Config
+from sluice.config import ENTRY_SETTINGS, OWN_SECTIONS, RULE_SETTINGS, Config
 from sluice.settings.base import Settings
 
 _HEAD = """# Configuration reference
@@ -40,7 +40,7 @@ def _chapter(name: str, entry: dict[str, Any], fields: dict[str, Any]) -> str:
     is_registry = entry.get("type") == "object"
     note = " One entry per name." if is_registry else ""
     in_rule_order = dict(sorted(fields.items(), key=lambda item: _first_rule(item[0])))
-    table = _table(in_rule_order, readers=ENTRY_SETTINGS.get(name, RULE_SETTINGS))
+    table = _table(in_rule_order, readers=_readers(name))
     return f"## `{name}`\n\n{entry['description']}{note}\n\n{table}"
 
 
@@ -67,6 +67,14 @@ def _holders(fields: dict[str, Any], schema: dict[str, Any]) -> list[str]:
     }
     where = f"each of {names}" if len(found) > 1 else names
     return [f"Below {where}:\n\n{_table(below, readers={})}"]
+
+
+def _readers(section: str) -> Mapping[str, type[Settings]]:
+    """The rules that may read a section, with their settings."""
+    if section in ENTRY_SETTINGS:
+        return ENTRY_SETTINGS[section]
+    owner = section if section in OWN_SECTIONS.values() else None
+    return {rule: model for rule, model in RULE_SETTINGS.items() if OWN_SECTIONS.get(rule) == owner}
 
 
 def _first_rule(name: str) -> int:

@@ -10,7 +10,7 @@ from support import ROOT
 from texts_for_loss import DIALOGUE, write_checkpoint, write_texts
 from tiny_models import write_tiny_checkpoint
 
-from sluice.base_loss.running import LossInputs, evaluate_base_loss
+from sluice.base_loss.running import LossInputs, _open_state, evaluate_base_loss
 from sluice.errors import ConfigError, DataError, ModelError
 from sluice.files import write_json
 from sluice.settings.base_loss import EvaluateBaseLoss
@@ -79,6 +79,29 @@ def test_samples_stand_in_the_json_and_as_text(folder, texts, tmp_path):
     text = (tmp_path / "samples.txt").read_text()
     for each in found["greedy"]:
         assert f"{each['prompt']}[...]{each['completion']}\n" in text
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("auto", "float32"), ("bfloat16", "bfloat16"), ("float16", "float16")]
+)
+def test_precision_is_the_one_asked_for(folder, texts, tmp_path, precision, dtype):
+    exact = _evaluate(folder, texts, tmp_path / "exact", precision="float32")
+    found = _evaluate(folder, texts, tmp_path / "found", precision=precision)
+    assert (exact["dtype"], found["dtype"]) == ("float32", dtype)
+    for split in ("train", "heldout"):
+        bits = found["splits"][split]["bits_per_byte"]
+        assert bits == pytest.approx(exact["splits"][split]["bits_per_byte"], rel=0.02)
+        assert (bits == exact["splits"][split]["bits_per_byte"]) == (dtype == "float32")
+
+
+def test_progress_in_another_precision_is_not_used(folder, texts, tmp_path):
+    prompts = texts / "prompts.txt"
+    inputs = LossInputs(str(folder), None, {}, prompts)
+    states = [
+        _open_state(tmp_path, EvaluateBaseLoss(precision=each), inputs, {})
+        for each in ("auto", "float32", "bfloat16")
+    ]
+    assert len(set(states)) == 3
 
 
 def test_samples_depend_on_the_seed_and_not_on_how_many_there_are(folder, texts, tmp_path):

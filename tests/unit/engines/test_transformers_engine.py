@@ -266,6 +266,33 @@ def test_adapter_writes_what_the_merged_model_writes(folder, adapter, tmp_path):
     assert answers != _answers(_engine(folder), requests, GREEDY)
 
 
+DTYPES = {
+    "auto": torch.float32,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@pytest.mark.parametrize("precision", DTYPES)
+def test_precision_is_the_one_asked_for_and_answers_come_in_each(folder, adapter, precision):
+    settings = EngineSettings(device="cpu", precision=precision, batch_size=8)
+    for more in ({}, {"adapter": str(adapter)}):
+        engine = make_engine(settings, model=str(folder), **more)
+        assert engine._model.dtype == DTYPES[precision]
+        for sampling in (GREEDY, DRAWN):
+            assert len(_answers(engine, _requests(12), sampling)) == 12
+
+
+def test_most_greedy_answers_in_bfloat16_begin_as_in_float32(folder):
+    # A close call may go the other way, and what follows is then another text.
+    settings = EngineSettings(device="cpu", precision="bfloat16", batch_size=16)
+    rounded = _answers(make_engine(settings, model=str(folder)), _requests(), GREEDY)
+    exact = _answers(_engine(folder), _requests(), GREEDY)
+    same = [rounded[index].text[:2] == exact[index].text[:2] for index in exact]
+    assert sum(same) >= 0.8 * len(same)
+
+
 def test_adapter_folder_that_holds_a_whole_model_takes_the_bases_place(folder, tmp_path):
     other = write_tiny_checkpoint(tmp_path / "other", seed=9)
     engine = make_engine(EngineSettings(device="cpu"), model=str(folder), adapter=str(other))

@@ -140,11 +140,12 @@ def _broken():
     [
         ({}, 7),
         ({"max_new_tokens": 9}, 10),
+        ({"precision": "bfloat16"}, 10),
         ({"seed": 7}, 10),
         ({"source": {"model": "hub/other", "revision": None, "adapter": None}}, 10),
         ({"source": {"model": "hub/name", "revision": "v2", "adapter": None}}, 10),
     ],
-    ids=["same", "setting", "seed", "model", "revision"],
+    ids=["same", "setting", "precision", "seed", "model", "revision"],
 )
 def test_answers_of_a_broken_run_are_used_by_the_same_run_only(tmp_path, change, num_asked):
     items = [make_item(n, "1") for n in range(10)]

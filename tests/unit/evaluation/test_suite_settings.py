@@ -24,6 +24,11 @@ def _load(**suite):
         ({"lawshift": "y"}, "'suites.s.grader' is 'exact'"),
         ({"samples": "x", "grader": "lawshift"}, "'suites.s.grader' is 'lawshift'"),
         ({"samples": "x", "num_samples": 4}, "asks for 4 answers an item at temperature 0"),
+        (
+            {"samples": "x", "engine": "openai", "precision": "float32"},
+            "'suites.s.precision' is 'float32', and the engine is openai",
+        ),
+        ({"samples": "x", "precision": "fp32"}, "'suites.s.precision' is 'fp32'"),
         ({"samples": "x", "grader": "exactly"}, "'suites.s.grader' is 'exactly'"),
         ({"sample": "x"}, "unknown key 'suites.s.sample'"),
     ],
@@ -48,6 +53,13 @@ def test_name_that_would_make_two_artifacts_one_is_refused(values, what):
         load_config(
             {**MINIMAL, "gate": {"model": next(iter(values.get("models", {"base": 0})))}, **values}
         )
+
+
+def test_precision_of_a_servers_task_is_refused():
+    task = {"model": "base", "prompts": "results/d.jsonl", "engine": "openai"}
+    load_config({**MINIMAL, "tasks": {"t": {**task, "precision": "auto"}}})
+    with pytest.raises(ConfigError, match=r"'tasks\.t\.precision' is 'bfloat16'"):
+        load_config({**MINIMAL, "tasks": {"t": {**task, "precision": "bfloat16"}}})
 
 
 def test_mistake_is_laid_to_the_file(tmp_path):
@@ -77,6 +89,7 @@ def test_each_script_gets_its_part_of_a_suite_and_the_seed():
                     "grader": "label",
                     "labels": ["a", "b"],
                     "batch_size": 4,
+                    "precision": "float32",
                     "num_samples": 3,
                     "temperature": 0.5,
                 }
@@ -84,7 +97,7 @@ def test_each_script_gets_its_part_of_a_suite_and_the_seed():
         }
     )
     assert suite_settings("generate_answers", "s", config) == GenerateAnswers(
-        seed=7, batch_size=4, num_samples=3, temperature=0.5
+        seed=7, batch_size=4, precision="float32", num_samples=3, temperature=0.5
     )
     assert suite_settings("grade_answers", "s", config) == GradeAnswers(
         seed=7, grader="label", labels=("a", "b")

@@ -188,6 +188,7 @@ def test_law_cases_are_graded_by_charge_and_term(inputs, tmp_path):
         (("--model_path", "nowhere/model"), "nowhere/model"),
         (("--engine", "vllm"), "envs/vllm.yaml"),
         (("--device", "cuda:7"), "usable GPUs"),
+        (("--engine", "openai", "--precision", "float32"), "whose server chooses its precision"),
     ],
 )
 def test_mistake_is_one_message_without_traceback(inputs, tmp_path, more, message):

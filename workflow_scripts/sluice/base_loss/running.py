@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sluice.base_loss.documents import Split, encode_split
 from sluice.base_loss.losses import describe_loss, nats_by_document
 from sluice.base_loss.ranks import Ranks, joined_ranks
@@ -24,8 +22,10 @@ from sluice.errors import ConfigError, ModelError
 from sluice.files import write_json, write_text
 from sluice.hub import prepare_transformers
 from sluice.logs import get_logger
+from sluice.precision import find_dtype
 from sluice.seeds import derive_seed
 from sluice.settings.base_loss import EvaluateBaseLoss
+from sluice.settings.precision import Precision
 from sluice.state import clear_state, open_state
 from sluice.texts import Document, read_documents
 from sluice.token_bytes import token_bytes
@@ -70,7 +70,7 @@ def evaluate_base_loss(
     with joined_ranks(settings.device) as (ranks, device):
         tokenizer = load_tokenizer(inputs.model, revision=inputs.revision, needs_template=False)
         splits = _encode_splits(settings, inputs, tokenizer)
-        model = _load(inputs, device)
+        model = _load(inputs, device, precision=settings.precision)
         state = _open_state(state_root, settings, inputs, splits)
         result = {
             "model": inputs.model,
@@ -114,9 +114,9 @@ def _encode_splits(
     return splits
 
 
-def _load(inputs: LossInputs, device: str) -> Any:
+def _load(inputs: LossInputs, device: str, *, precision: Precision) -> Any:
     place = find_device(device)
-    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    dtype = find_dtype(precision, place)
     model = load_model(inputs.model, revision=inputs.revision, dtype=dtype).to(place).eval()
     logger.info("%s on %s in %s", inputs.model, place, dtype)
     return model

@@ -2,17 +2,19 @@
 
 from typing import Any
 
-import torch
-
 from sluice.devices import find_device
 from sluice.hub import prepare_transformers
 from sluice.loading import NO_REMOTE_CODE, loading
 from sluice.logs import get_logger
+from sluice.precision import find_dtype
+from sluice.settings.precision import Precision
 
 logger = get_logger(__name__)
 
 
-def load_model(model: str, *, revision: str | None, device: str, precision: str) -> tuple[Any, Any]:
+def load_model(
+    model: str, *, revision: str | None, device: str, precision: Precision
+) -> tuple[Any, Any]:
     """A model in evaluation mode on its device, and its tokenizer.
 
     Args:
@@ -28,18 +30,16 @@ def load_model(model: str, *, revision: str | None, device: str, precision: str)
 
     prepare_transformers()
     place = find_device(device)
-    name = precision
-    if precision == "auto":
-        name = "float32" if place.type == "cpu" else "bfloat16"
+    dtype = find_dtype(precision, place)
     with loading(
         f"no causal language model with its tokenizer could be loaded from {model}",
         hint="offline, a hub id must be in the local cache, or name a folder",
     ):
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, **NO_REMOTE_CODE)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            model, revision=revision, dtype=getattr(torch, name), **NO_REMOTE_CODE
+            model, revision=revision, dtype=dtype, **NO_REMOTE_CODE
         )
-    logger.info("%s on %s in %s", model, place, name)
+    logger.info("%s on %s in %s", model, place, dtype)
     return loaded.to(place).eval(), tokenizer
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from sluice.engines.engine import Engine
-from sluice.errors import ModelError
+from sluice.errors import EngineError, ModelError
 from sluice.logs import get_logger
-from sluice.settings.engine import EngineSettings
+from sluice.settings.engine import EngineSettings, engine_problems
 
 logger = get_logger(__name__)
 
@@ -31,9 +31,12 @@ def make_engine(
             fine-tuning) takes the model's place.
         answer_cache: folder in which the openai engine keeps answers.
     Raises:
-        EngineError: a library, a device or a key is missing.
+        EngineError: a library, a device or a key is missing, or the engine cannot have the
+            precision.
         ModelError: model or adapter cannot be loaded.
     """
+    for what, expected in engine_problems("", settings):
+        raise EngineError(what, expected=expected)
     if adapter and _is_whole_model(adapter):
         model, revision, adapter = adapter, None, None
     if settings.engine == "openai":
@@ -51,6 +54,7 @@ def make_engine(
         revision=revision,
         adapter=adapter,
         device=settings.device,
+        precision=settings.precision,
         batch_size=settings.batch_size,
     )
 

@@ -21,6 +21,8 @@ from sluice.hub import prepare_transformers
 from sluice.loading import NO_REMOTE_CODE, loading
 from sluice.logs import LINE_EVERY_S, get_logger
 from sluice.memory import FittingBatches
+from sluice.precision import find_dtype
+from sluice.settings.precision import Precision
 
 logger = get_logger(__name__)
 
@@ -133,9 +135,10 @@ def load_engine(
     revision: str | None,
     adapter: str | None,
     device: str,
+    precision: Precision,
     batch_size: int,
 ) -> TransformersEngine:
-    """The engine of a checkpoint: bf16 on a GPU, fp32 on a CPU.
+    """The engine of a checkpoint.
 
     Raises:
         DeviceError: the device is not there.
@@ -143,7 +146,7 @@ def load_engine(
     """
     prepare_transformers()
     place = find_device(device)
-    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    dtype = find_dtype(precision, place)
     loaded = load_model(model, revision=revision, dtype=dtype)
     if adapter:
         loaded = _attach(loaded, adapter)

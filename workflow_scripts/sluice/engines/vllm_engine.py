@@ -104,9 +104,15 @@ def load_vllm_engine(
     """The engine of a checkpoint.
 
     Raises:
-        EngineError: vLLM is missing, or cannot start.
+        EngineError: vLLM is missing, cannot start, or has no kernels for the adapter's precision.
         ModelError: the adapter's configuration cannot be read.
     """
+    if adapter and settings.precision == "float32":
+        raise EngineError(
+            f"vLLM has no float32 kernels for the adapter {adapter}",
+            expected="precision: auto, bfloat16 or float16",
+            hint="merge it into its base first (merge_adapter), or use the engine transformers",
+        )
     try:
         from vllm import LLM
     except ImportError as error:
@@ -122,6 +128,7 @@ def load_vllm_engine(
         llm = LLM(
             model,
             revision=revision,
+            dtype=settings.precision,
             tensor_parallel_size=settings.tensor_parallel_size,
             gpu_memory_utilization=settings.gpu_memory_utilization,
             **limit,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sluice.settings.base import Seeded
+from sluice.settings.precision import Precision
 
 
 class EvaluateBaseLoss(Seeded):
@@ -13,6 +14,9 @@ class EvaluateBaseLoss(Seeded):
     device: str = "auto"
     """cpu, cuda, cuda:1 ...; auto takes a GPU where there is one. Several processes started by
     torchrun take one GPU each."""
+    precision: Precision = "auto"
+    """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. A token's nats are
+    float32, their sums float64."""
     device_batch_size: Annotated[int, Field(ge=1)] = 32
     """Windows that go through the model at once on each device; less needs less memory. The result
     does not depend on it."""

@@ -1,10 +1,11 @@
 """Settings of the CORE metric: 22 tasks that base models are compared on."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from sluice.settings.base import Seeded, Settings
+from sluice.settings.precision import Precision
 
 
 class CoreMetricSettings(Settings):
@@ -28,7 +29,7 @@ class CoreMetricSettings(Settings):
     """Tokens that the model holds at once, padding and cached prefixes included; a single longer
     prompt goes alone. Decisions do not depend on it, but for options whose losses are equal to
     rounding. Where not given 4,096 on a CPU and 65,536 on a GPU."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Precision = "auto"
     """Of weights and activations; auto: bfloat16 on a GPU, float32 on a CPU. Losses are float32."""
 
 

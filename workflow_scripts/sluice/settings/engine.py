@@ -1,10 +1,12 @@
 """Settings of the engines: what turns prompts into completions, and on what."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from sluice.settings.base import Settings
+from sluice.settings.precision import Precision
 
 
 class EngineSettings(Settings):
@@ -15,6 +17,10 @@ class EngineSettings(Settings):
     any OpenAI-compatible server; the model's path is then the name that the server knows."""
     device: str = "auto"
     """transformers: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
+    precision: Precision = "auto"
+    """Of weights and activations. transformers: auto is bfloat16 on a GPU, float32 on a CPU. vllm:
+    auto is what the checkpoint's configuration says, but never float32; float32 takes no adapter.
+    openai: the server's business; all but auto is refused."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """transformers: sequences in a batch; less needs less memory."""
     tensor_parallel_size: Annotated[int, Field(ge=1)] = 1
@@ -39,3 +45,18 @@ class EngineSettings(Settings):
     max_billed_tokens: Annotated[int, Field(ge=1)] | None = None
     """openai: budget of a run in tokens, prompts and completions together, as the server counts
     them. Requests under way when it is spent are still paid."""
+
+
+def engine_problems(place: str, engine: EngineSettings) -> Iterator[tuple[str, str]]:
+    """What is wrong with an engine's settings: pairs of what it is and what was expected.
+
+    Args:
+        place: what stands before a key in the message, such as ``tasks.math.``.
+        engine: the settings.
+    """
+    if engine.engine == "openai" and engine.precision != "auto":
+        yield (
+            f"'{place}precision' is '{engine.precision}', and the engine is openai, whose server "
+            "chooses its precision",
+            "precision: auto, or another engine",
+        )
