@@ -1,4 +1,4 @@
-"""The README says what is so: its commands run, its picture and its file tree are the project's."""
+"""README and guide say what is so: commands run, examples plan what they say, picture and tree."""
 
 import os
 import re
@@ -14,10 +14,11 @@ from support import ROOT, snakemake
 from sluice.rule_graph import rule_edges
 
 README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs/guide.md").read_text()
 
 
-def blocks(language):
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language, text=README):
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [body for name, body in found if name == language]
 
 
@@ -76,6 +77,83 @@ def test_rejection_sampling_example_is_a_legal_configuration(fresh, tmp_path):
     for rule in ("convert_dataset", "sample_responses_with_vllm", "fine_tune", "compare_models"):
         assert f"rule {rule}:" in text
     assert "rule make_demo_data:" not in text
+
+
+# Name of a guide's example, the first word of its comment, without ending -> what it says.
+GUIDE_EXAMPLES = {
+    each.split()[1].rstrip(",").removesuffix(".yaml"): each for each in blocks("yaml", GUIDE)
+}
+# Examples that go together; targets; rules that make them.
+GUIDE_PLANS = [
+    (
+        "own_answers",
+        "results/sampled/math/accepted.jsonl",
+        "convert_dataset drop_overlap split_dataset sample_responses",
+    ),
+    (
+        "own_answers adapter",
+        "results/adapters/own_answers/loss_curve.png results/merged/own_answers",
+        "sample_responses fine_tune merge_adapter plot_loss_curve",
+    ),
+    (
+        "own_answers adapter suite",
+        "results/comparison/qwen_vs_own_answers/summary.md",
+        "fine_tune generate_answers grade_answers compare_models",
+    ),
+    (
+        "lawshift",
+        "results/evaluation/qwen7/law.lawshift.md",
+        "convert_lawshift generate_answers_with_vllm grade_answers evaluate_lawshift",
+    ),
+    (
+        "judges",
+        "results/flywheel/turn_0/heldout/evaluation_results.json",
+        "bootstrap_model simulate_dialogues judge_responses",
+    ),
+    (
+        "web",
+        "results/tokenizer/web/evaluation.csv results/base/gpt2/loss.json",
+        "train_tokenizer evaluate_tokenizer evaluate_base_loss",
+    ),
+    (
+        "base",
+        "results/base/mine/loss_curve.png",
+        "train_tokenizer tokenize_corpus train_base_model plot_base_loss_curve",
+    ),
+    ("tracking", "all", "track_results"),
+]
+# Of these examples nothing is built in: their models and data are others.
+WITHOUT_DEMO = {"own_answers", "lawshift", "web", "base"}
+
+
+@pytest.mark.parametrize(("names", "targets", "rules"), GUIDE_PLANS)
+def test_example_of_the_guide_plans_what_it_says(fresh, tmp_path, names, targets, rules):
+    for file in ("shards/a.jsonl", "heldout.jsonl", "LawShift/term_up/original.json"):
+        (tmp_path / "data" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / file).write_text("")
+    files = [tmp_path / f"{name}.yaml" for name in names.split()]
+    for file in files:
+        values = _with_data_in(tmp_path, yaml.safe_load(GUIDE_EXAMPLES[file.stem]))
+        file.write_text(yaml.safe_dump(values))
+    words = ("-n", *targets.split(), "--configfile", *map(str, files))
+    planned = set(re.findall(r"^rule (\w+):$", snakemake(fresh, *words).stdout, re.MULTILINE))
+    assert set(rules.split()) <= planned
+    if WITHOUT_DEMO & set(names.split()):
+        assert "make_demo_data" not in planned
+
+
+def test_every_example_of_the_guide_is_tried():
+    assert {name for names, *_ in GUIDE_PLANS for name in names.split()} == set(GUIDE_EXAMPLES)
+
+
+def _with_data_in(folder, value):
+    """An example's values, with what lies in data/ taken from a folder that is there."""
+    if isinstance(value, dict):
+        return {key: _with_data_in(folder, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_data_in(folder, each) for each in value]
+    is_data = isinstance(value, str) and value.startswith("data/")
+    return str(folder / value) if is_data else value
 
 
 def _dry_run(clone, values, target, *, folder):
