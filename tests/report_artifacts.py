@@ -196,15 +196,26 @@ def write_turn(folder, turn):
     }
     write_json(folder / "summary.json", content)
     exchange = {"user": HOSTILE, "assistant": f"turn {turn}", "reference": None}
-    dialogues = [{"id": each, "topic": each, "exchanges": [exchange]} for each in ("up", "down")]
+    dialogues = [
+        {"id": each, "topic": each, "topic_id": each, "status": "complete", "exchanges": [exchange]}
+        for each in ("up", "down")
+    ]
     values = {"up": 2.0 + 2 * turn, "down": 4.0 - turn}
     verdicts = [
-        {"dialogue_id": name, "exchange": 0, "status": "scored", "mean": value}
+        {
+            "dialogue_id": name,
+            "exchange": 0,
+            "status": "scored",
+            "scores": {"accuracy": value},
+            "mean": value,
+        }
         for name, value in values.items()
     ]
-    clean = json.loads(json.dumps({"dialogues": dialogues}).replace("\\ud800", ""))
+    simulation = {"format_version": 1, "model": "small", "dialogues": dialogues}
+    clean = json.loads(json.dumps(simulation).replace("\\ud800", ""))
     write_json(folder / "heldout/simulation_data.json", clean)
-    write_json(folder / "heldout/evaluation_results.json", {"verdicts": verdicts})
+    judged = {"judge_model": "careful", "dimensions": ["accuracy"], "scale": [1, 5]}
+    write_json(folder / "heldout/evaluation_results.json", {**judged, "verdicts": verdicts})
     return folder / "summary.json"
 
 

@@ -23,11 +23,12 @@ def main(arguments: Arguments) -> None:
     """Draws."""
     import pandas as pd
 
+    from sluice.artifact_forms import CALIBRATION
     from sluice.figures import save_figure
-    from sluice.files import read_json
     from sluice.flywheel.calibration_picture import plot_judge_calibration
+    from sluice.forms import read_artifact
 
-    content = read_json(arguments.calibration)
+    content = read_artifact(arguments.calibration, CALIBRATION)
     models = {role: each["model"] for role, each in content["judges"].items()}
     table = pd.DataFrame(content["measures"])
     save_figure(plot_judge_calibration(table, models=models), arguments.picture)

@@ -20,11 +20,12 @@ class Arguments(Settings):
 
 def main(arguments: Arguments) -> None:
     """Reads, draws, writes."""
+    from sluice.artifact_forms import DRAWN_CURVES
     from sluice.figures import save_figure
-    from sluice.files import read_json
+    from sluice.forms import read_artifact
     from sluice.report.loss_curve import plot_loss_curve
 
-    metrics = read_json(arguments.metrics)
+    metrics = read_artifact(arguments.metrics, DRAWN_CURVES)
     name = arguments.metrics.resolve().parent.name
     save_figure(plot_loss_curve(metrics, name=name), arguments.picture)
 

@@ -421,17 +421,21 @@ def _readers():
         ),
     )
     stats = {"settings": {"k": 8}, "pass_at_k": {"1": 0.5}, "num_prompts": 3}
-    rows = [{"suite": "s", "group": "g", "p_holm": 0.5}]
+    stats |= {"generated": 24, "accepted": 5, "tokens": 90}
+    rows = [{"suite": "s", "group": "g", "p_holm": 0.5, "n": 3, "only_a": 0, "only_b": 1}]
+    rows[0]["finding"] = "no difference shown"
     for name in ("difference", "difference_low", "difference_high"):
         rows[0][name] = 0.1
     compared = {"a": "x", "b": "y", "test": "t", "interval": "i", "rows": rows}
-    estimate = {"accuracy": 0.5, "low": 0.4, "high": 0.6}
+    estimate = {"accuracy": 0.5, "low": 0.4, "high": 0.6, "n": 3, "answers": 3}
     results = {
         "subject": "x",
         "suite": "s",
         "overall": estimate,
         "groups": [{**estimate, "group": "g"}],
         "verdicts": {"correct": 3},
+        "commonest_answer": {"answer": "4", "share": 0.5},
+        "mean_tokens": 2.5,
     }
     for name, content, read in (
         ("metrics.json", {"losses": [1.0, 0.5], "num_steps": 2}, training_run),

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sluice.artifact_forms import CONFIGURATION, CURVES, Configuration, Curves
 from sluice.errors import DataError
 from sluice.files import parse_json
+from sluice.forms import read_artifact
 
 TRAINING_KINDS = {
     "metrics.json": "adapter",
@@ -15,6 +17,21 @@ TRAINING_KINDS = {
 """The file of a training's curve -> what was trained."""
 
 _RESULTS = ".evaluation_results.json"
+
+
+def read_curves(path: Path) -> tuple[str, Curves]:
+    """What was trained, and the log of its training.
+
+    Raises:
+        DataError: the file is missing, is no such log, or has another name than such logs have.
+    """
+    kind = TRAINING_KINDS.get(path.name)
+    if kind is None:
+        raise DataError(
+            f"{path} has not the name of a training's log",
+            expected=", ".join(TRAINING_KINDS),
+        )
+    return kind, read_artifact(path, CURVES)
 
 
 def trained_name(curve: Path) -> str:
@@ -35,13 +52,11 @@ def suite_samples(configuration: Mapping[str, Any], suite: str) -> Path:
     return Path(entry.get("samples") or f"results/suites/{suite}.jsonl")
 
 
-def read_configuration(text: str) -> dict[str, Any]:
+def read_configuration(text: str) -> Configuration:
     """The configuration of a run from JSON.
 
     Raises:
         DataError: it is none.
     """
-    values = parse_json(text, what="the configuration")
-    if not isinstance(values, dict):
-        raise DataError("the configuration is no JSON object")
-    return values
+    what = "the configuration"
+    return CONFIGURATION.check(parse_json(text, what=what), where=what)

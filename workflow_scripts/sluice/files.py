@@ -218,25 +218,6 @@ def _open(path: Path) -> IO[bytes]:
         raise DataError(f"{path} is a folder, not a file") from None
 
 
-@contextmanager
-def content_of(path: Path, *, made_by: str) -> Iterator[None]:
-    """Where a file's values are taken apart: what does not fit raises a DataError that names it.
-
-    For files of our own, which only damage or another version makes different.
-
-    Args:
-        path: the file.
-        made_by: the step that writes such files.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(
-            f"{path} is not a file of {made_by}: {type(error).__name__}: {str(error)[:200]}",
-            hint=f"it is damaged, or of another version: make it again with {made_by}",
-        ) from error
-
-
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, or of a folder's relative names and bytes, as hex.
 

@@ -11,22 +11,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from sluice.errors import DataError
-from sluice.files import atomic_path, read_json, write_json
+from sluice.files import atomic_path, write_json
+from sluice.forms import Count, Form, Name, read_artifact
 
 
 class _Entry(TypedDict):
-    step: str
-    dataset: str
-    rows_in: NonNegativeInt
-    rows_kept: NonNegativeInt
-    rejected: dict[str, NonNegativeInt]
+    step: Name
+    dataset: Name
+    rows_in: Count
+    rows_kept: Count
+    rejected: dict[Name, Count]
 
 
-_ENTRY = TypeAdapter(_Entry)
+_LEDGER = Form(_Entry, "ledger", "the step that it belongs to")
 
 
 class Ledger:
@@ -160,9 +159,5 @@ def read_ledger(path: Path) -> dict[str, Any]:
     Raises:
         DataError: the file is missing or no ledger; whether its rows add up is not looked at.
     """
-    values = read_json(path)
-    try:
-        _ENTRY.validate_python(values, strict=True)
-    except ValidationError:
-        raise DataError(f"{path} is no ledger", hint="make it again: it is damaged") from None
-    return dict(values)
+    values = read_artifact(path, _LEDGER)
+    return {**values}

@@ -144,11 +144,12 @@ def test_dialogues_that_began_differently_are_not_compared(tmp_path):
 def test_books_of_training_are_carried_along(tmp_path):
     folder = tmp_path / "turn_1"
     scored_turn(folder / "train", [5, 1])
+    shift = {"feature": "topic", "distance": 0.5, "is_shifted": True}
     write_json(
         folder / "sft_train.ledger.json",
         {"step": "s", "dataset": "d", "rows_in": 2, "rows_kept": 1, "rejected": {"low_score": 1}},
     )
-    write_json(folder / "sft_train.shift.json", {"features": [{"feature": "topic"}]})
+    write_json(folder / "sft_train.shift.json", {"features": [shift]})
     metrics = {
         "method": "lora", "num_samples": 1, "num_held_out": 0, "num_steps": 3, "best_step": None,
         "best_eval_loss": None, "last_tenth_loss": 0.5, "losses": [1.0, 0.5, 0.5],
@@ -159,6 +160,7 @@ def test_books_of_training_are_carried_along(tmp_path):
     assert training["ledger"]["rejected"] == {"low_score": 1}
     assert training["fine_tuning"]["last_tenth_loss"] == 0.5
     assert "losses" not in training["fine_tuning"]
+    assert training["shifts"] == [shift]
 
 
 def test_hash_does_not_see_measured_times(tmp_path):

@@ -3,7 +3,10 @@
 import matplotlib.pyplot as plt
 import pytest
 
+from sluice.artifact_forms import DRAWN_CURVES
 from sluice.errors import DataError
+from sluice.files import write_json
+from sluice.forms import read_artifact
 from sluice.report.loss_curve import plot_loss_curve, running_mean
 
 LOG = {
@@ -54,6 +57,17 @@ def test_running_mean_is_over_a_twentieth_of_the_steps():
     assert running_mean([1.0, 2.0]) == [1.0, 2.0]
 
 
-def test_other_files_are_an_error():
-    with pytest.raises(DataError, match="no metrics of a training: learning_rates"):
-        plot_loss_curve({"losses": [1.0], "eval_steps": [], "eval_losses": []}, name="x")
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"learning_rates": None}, "learning_rates: Input should be a valid list"),
+        ({"learning_rates": [0.1]}, "learning_rates: 1 values, expected 3"),
+        ({"eval_losses": [3.9]}, "eval_losses: 1 values, expected 2"),
+        ({"losses": []}, "losses: List should have at least 1 item"),
+        ({"losses": [1.0, "2", 3.0]}, "losses.1: Input should be a valid number"),
+    ],
+)
+def test_other_files_are_an_error(changes, fault, tmp_path):
+    write_json(tmp_path / "metrics.json", {**LOG, **changes})
+    with pytest.raises(DataError, match=rf"metrics\.json is no log of a training: {fault}"):
+        read_artifact(tmp_path / "metrics.json", DRAWN_CURVES)

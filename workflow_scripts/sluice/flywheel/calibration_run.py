@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sluice.flywheel.calibration import (
 )
 from sluice.flywheel.judged import is_good
 from sluice.flywheel.judging import Judge
-from sluice.flywheel.judging_run import check_rubric, read_simulation
+from sluice.flywheel.judging_run import SIMULATION, TalkData, check_rubric, read_simulation
 from sluice.flywheel.messages import without_thoughts
 from sluice.flywheel.pairwise import compare_pair, first_prompts
 from sluice.flywheel.simulation import run_all
@@ -44,6 +44,18 @@ logger = get_logger(__name__)
 Dialogues = Sequence[Mapping[str, Any]]
 Prompted = Sequence[tuple[str, str, tuple[str, str]]]
 """Dialogue id, opening, and the two turns' answers to it."""
+
+
+def _grading_fault(values: TalkData) -> str | None:
+    """A grader has to know whether an answer was cut off."""
+    for place, dialogue in enumerate(values["dialogues"]):
+        for number, each in enumerate(dialogue["exchanges"]):
+            if each.get("reference") is not None and "is_cut_off" not in each:
+                return f"dialogues.{place}.exchanges.{number}.is_cut_off: Field required"
+    return None
+
+
+_GRADABLE = replace(SIMULATION, find_fault=_grading_fault)
 
 
 @dataclass(frozen=True)
@@ -82,7 +94,7 @@ def calibrate_judge(
         DataError: a file is missing or broken.
         EngineError: a server cannot be used, or the budget is spent.
     """
-    talk = read_simulation(simulation)
+    talk = read_simulation(simulation, _GRADABLE)
     dialogues = draw_dialogues(talk["dialogues"], settings)
     names = {each["id"] for each in dialogues}
     before = read_simulation(earlier)["dialogues"] if earlier else []

@@ -58,7 +58,8 @@ def prepare_sft_data(
     """
     simulation, evaluation = read_simulation(simulation_path), read_evaluation(evaluation_path)
     check_rule(settings, evaluation)
-    judged = join_verdicts(simulation, evaluation)
+    where = f"{simulation_path} and {evaluation_path}"
+    judged = join_verdicts(simulation, evaluation, where=where)
     texts = [Path(name) for name in settings.evaluation_texts]
     questions = [*read_questions(texts), *held_out_openings(held_out)]
     samples = [exchange_sample(each, simulation=simulation, dataset=name) for each in judged]

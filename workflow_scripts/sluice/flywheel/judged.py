@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sluice.errors import DataError, shorten_ids
 from sluice.files import read_json
+from sluice.forms import Count, Form, Name, Number, first_fault
 from sluice.settings.flywheel_turn import KeepRule
 
 NO_GROUP = "(none)"
@@ -33,13 +34,13 @@ class Exchange(_Read):
 class Dialogue(_Read):
     """One dialogue of simulation_data.json."""
 
-    id: str
+    id: Name
     topic: str
     topic_id: str | int
-    status: str
+    status: Name
     exchanges: tuple[Exchange, ...]
-    category: str | None = None
-    language: str | None = None
+    category: Name | None = None
+    language: Name | None = None
 
     @property
     def group(self) -> str:
@@ -50,12 +51,12 @@ class Dialogue(_Read):
 class Simulation(_Read):
     """simulation_data.json, as far as a turn reads it."""
 
-    model: str
+    model: Name
     dialogues: tuple[Dialogue, ...]
     system_prompt: str | None = None
     settings: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
-    spending: dict[str, Any] = {}
+    counts: dict[Name, Count] = {}
+    spending: dict[Name, Count | Number] = {}
 
     @property
     def keeps_thoughts(self) -> bool:
@@ -66,23 +67,23 @@ class Simulation(_Read):
 class Verdict(_Read):
     """One verdict of evaluation_results.json; scores are there only where it is ``scored``."""
 
-    dialogue_id: str
-    exchange: int
-    status: str
-    scores: dict[str, float] | None = None
-    mean: float | None = None
+    dialogue_id: Name
+    exchange: Count
+    status: Name
+    scores: dict[Name, Number] | None = None
+    mean: Number | None = None
     reason: str | None = None
 
 
 class Evaluation(_Read):
     """evaluation_results.json, as far as a turn reads it."""
 
-    judge_model: str
-    dimensions: tuple[str, ...]
-    scale: tuple[float, float]
+    judge_model: Name
+    dimensions: tuple[Name, ...]
+    scale: tuple[Number, Number]
     verdicts: tuple[Verdict, ...]
-    counts: dict[str, Any] = {}
-    spending: dict[str, Any] = {}
+    counts: dict[Name, Count] = {}
+    spending: dict[Name, Count | Number] = {}
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,17 @@ class JudgedExchange:
         return self.verdict.status == SCORED
 
 
+SIMULATION = Form(Simulation, "simulation data", "simulate_dialogues")
+EVALUATION = Form(Evaluation, "evaluation of dialogues", "judge_responses")
+
+
 def read_simulation(path: Path) -> Simulation:
     """Reads simulation_data.json.
 
     Raises:
         DataError: the file is missing, or not of that form.
     """
-    return _parse(Simulation, path, made_by="simulate_dialogues")
+    return _parse(path, SIMULATION)
 
 
 def read_evaluation(path: Path) -> Evaluation:
@@ -124,24 +129,25 @@ def read_evaluation(path: Path) -> Evaluation:
     Raises:
         DataError: the file is missing, or not of that form.
     """
-    return _parse(Evaluation, path, made_by="judge_responses")
+    return _parse(path, EVALUATION)
 
 
-def _parse(model: type[T], path: Path, *, made_by: str) -> T:
+def _parse(path: Path, form: Form[T]) -> T:
     try:
-        return model.model_validate(read_json(path))
+        return form.kind.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise DataError(
-            f"{path} is not a file of {made_by}: {place}: {first['msg']}",
-            hint=f"make it again with workflow_scripts/{made_by}.py",
-        ) from None
+        raise form.misfit(first_fault(error), where=str(path)) from None
 
 
-def join_verdicts(simulation: Simulation, evaluation: Evaluation) -> list[JudgedExchange]:
+def join_verdicts(
+    simulation: Simulation, evaluation: Evaluation, *, where: str | None = None
+) -> list[JudgedExchange]:
     """Every exchange with its verdict, in the order of the dialogues.
 
+    Args:
+        simulation: the dialogues.
+        evaluation: their verdicts.
+        where: the files, for errors.
     Raises:
         DataError: an exchange has no verdict or several, or a verdict has no exchange.
     """
@@ -160,24 +166,38 @@ def join_verdicts(simulation: Simulation, evaluation: Evaluation) -> list[Judged
             f"{num_exchanges:,} exchanges and {len(evaluation.verdicts):,} verdicts fit together "
             f"in {len(judged):,} cases"
             + (f"; verdicts of nothing: {shorten_ids(strays)}" if strays else ""),
+            where=where,
             expected="one verdict for each exchange",
             hint="the verdicts are of other dialogues: judge these again",
         )
-    _check_scores(judged, evaluation.dimensions)
+    _check_scores(judged, evaluation, where=where)
     return judged
 
 
-def _check_scores(judged: Sequence[JudgedExchange], dimensions: Sequence[str]) -> None:
+def _check_scores(
+    judged: Sequence[JudgedExchange], evaluation: Evaluation, *, where: str | None
+) -> None:
     odd = [
         f"{each.dialogue.id}:{each.index}"
         for each in judged
-        if each.is_scored and set(each.verdict.scores or ()) != set(dimensions)
+        if each.is_scored and not _is_sound(each.verdict, evaluation)
     ]
     if odd:
+        low, high = evaluation.scale
         raise DataError(
-            f"{len(odd):,} scored verdicts lack a dimension ({shorten_ids(odd)})",
-            expected=f"a score for each of {', '.join(dimensions)}",
+            f"{len(odd):,} scored verdicts lack a dimension or their mean, or leave the scale "
+            f"({shorten_ids(odd)})",
+            where=where,
+            expected=f"a score from {low:g} to {high:g} for each of "
+            f"{', '.join(evaluation.dimensions)}, and the mean",
+            hint="make the verdicts again with judge_responses",
         )
+
+
+def _is_sound(verdict: Verdict, evaluation: Evaluation) -> bool:
+    scores, (low, high) = verdict.scores or {}, evaluation.scale
+    is_whole = set(scores) == set(evaluation.dimensions) and verdict.mean is not None
+    return is_whole and all(low <= score <= high for score in scores.values())
 
 
 def mean_score(scores: Mapping[str, float]) -> float:

@@ -1,19 +1,18 @@
 """A run of judge_responses: simulation_data.json in, evaluation_results.json out."""
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired
 
-from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from sluice.errors import DataError
-from sluice.files import hash_file, read_json, write_json
+from sluice.files import hash_file, write_json
 from sluice.flywheel.judging import Judge, count_verdicts, judge_dialogues
 from sluice.flywheel.simulation_run import FORMAT_VERSION, read_prompt
 from sluice.flywheel.speaking import reachable
 from sluice.flywheel.verdicts import Rubric
+from sluice.forms import Form, read_artifact
 from sluice.llm.cache import AnswerCache
 from sluice.llm.client import ChatClient
 from sluice.logs import get_logger
@@ -26,6 +25,8 @@ logger = get_logger(__name__)
 class _Exchange(TypedDict):
     user: str
     assistant: str
+    reference: NotRequired[str | None]
+    is_cut_off: NotRequired[bool]
 
 
 class _Dialogue(TypedDict):
@@ -35,7 +36,14 @@ class _Dialogue(TypedDict):
     exchanges: list[_Exchange]
 
 
-_DIALOGUES = TypeAdapter(list[_Dialogue])
+class TalkData(TypedDict):
+    """simulation_data.json, as far as judges see it."""
+
+    format_version: Literal[1]
+    dialogues: list[_Dialogue]
+
+
+SIMULATION = Form(TalkData, "simulation data", "simulate_dialogues")
 
 
 def judge_responses(
@@ -114,28 +122,14 @@ def judge_responses(
     )
 
 
-def read_simulation(path: Path) -> dict[str, Any]:
+def read_simulation(path: Path, form: Form[TalkData] = SIMULATION) -> dict[str, Any]:
     """Reads a simulation_data.json.
 
     Raises:
         DataError: it is missing, no JSON, of another format version, or without dialogues.
     """
-    data = read_json(path)
-    if not isinstance(data, Mapping) or data.get("format_version") != FORMAT_VERSION:
-        raise DataError(
-            f"{path} is no simulation data",
-            expected=f"format_version {FORMAT_VERSION}, as simulate_dialogues writes it",
-        )
-    try:
-        dialogues = _DIALOGUES.validate_python(data.get("dialogues"), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in ("dialogues", *first["loc"]))
-        raise DataError(
-            f"{path} is no simulation data: {place}: {first['msg']}",
-            hint="make it again with workflow_scripts/simulate_dialogues.py",
-        ) from None
-    if not any(each["exchanges"] for each in dialogues):
+    data = read_artifact(path, form)
+    if not any(each["exchanges"] for each in data["dialogues"]):
         raise DataError(f"{path} holds no exchange")
     return dict(data)
 

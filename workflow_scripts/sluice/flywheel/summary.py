@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sluice.artifact_forms import FINE_TUNING, SHIFTS
 from sluice.errors import FlywheelError
-from sluice.files import read_json, write_json
+from sluice.files import write_json
 from sluice.flywheel.judged import read_evaluation, read_simulation
 from sluice.flywheel.turn_hashes import hash_artifact
 from sluice.flywheel.turn_scores import (
@@ -18,6 +19,7 @@ from sluice.flywheel.turn_scores import (
     read_turn,
     shared_ids,
 )
+from sluice.forms import read_artifact
 from sluice.intervals import NUM_DRAWS
 from sluice.ledger import read_ledger
 from sluice.logs import get_logger
@@ -172,14 +174,15 @@ def _flat(difference: Difference) -> dict[str, Any]:
 def _training(files: TrainingFiles) -> dict[str, Any]:
     """What was talked about, kept and learnt."""
     ledger = read_ledger(files.ledger)
-    metrics = read_json(files.metrics)
+    found = read_artifact(files.metrics, FINE_TUNING)
+    metrics: Mapping[str, Any] = found
     evaluation = read_evaluation(files.evaluation)
     return {
         "judge": evaluation.judge_model,
         "dialogues": read_simulation(files.simulation).counts,
         "verdicts": evaluation.counts,
         "ledger": {key: ledger[key] for key in ("rows_in", "rows_kept", "rejected")},
-        "shifts": read_json(files.shift)["features"],
+        "shifts": read_artifact(files.shift, SHIFTS)["features"],
         "fine_tuning": {
             key: metrics[key]
             for key in ("method", "num_samples", "num_held_out", "num_steps", "best_step",

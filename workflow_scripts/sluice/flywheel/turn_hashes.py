@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sluice.errors import DataError
 from sluice.files import hash_file, read_json
 
 MEASURED = frozenset({"latency_s", "first_token_s", "wall_s"})
@@ -24,9 +25,15 @@ def hash_artifact(path: Path) -> str:
     """SHA-256 of a file as hex; of JSON without its measured times, keys sorted.
 
     Raises:
-        DataError: the file is missing, or is not JSON though its name says so.
+        DataError: the file is missing, or is not JSON though its name says so, or is nested too
+            deeply.
     """
     if path.suffix != ".json":
         return hash_file(path)
-    text = json.dumps(without_times(read_json(path)), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    values = read_json(path)
+    try:
+        text = json.dumps(without_times(values), sort_keys=True, ensure_ascii=False)
+    except RecursionError:
+        raise DataError(f"{path} is nested too deeply") from None
+    # What models wrote may hold half a character, escaped in the file.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -109,7 +109,7 @@ def read_turn(turn: int, simulation: Path, evaluation: Path, *, rule: KeepRule) 
     """
     talk, verdicts = read_simulation(simulation), read_evaluation(evaluation)
     check_rule(rule, verdicts)
-    judged = join_verdicts(talk, verdicts)
+    judged = join_verdicts(talk, verdicts, where=f"{simulation} and {evaluation}")
     by_dialogue: defaultdict[str, list[JudgedExchange]] = defaultdict(list)
     for each in judged:
         if each.is_scored:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sluice.errors import DataError
 from sluice.ledger import format_reasons, read_ledger
+from sluice.report.score_tables import read_clean_share
 
 # In the order of the workflow; a step's rows come from the step before it.
 STEPS = (
@@ -81,7 +82,7 @@ def write_summary(
         _row_table(by_step),
     ]
     if clean_share is not None:
-        parts.append(_clean_text(pd.read_csv(clean_share)))
+        parts.append(_clean_text(read_clean_share([clean_share])))
     listed = "\n".join(f"  {path}" for path in (selected, *files))
     parts.append(f"Files:\n{listed}")
     parts.append(

@@ -4,14 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sluice.artifact_forms import (
+    COMPARISON,
+    EVALUATION_RESULTS,
+    SAMPLING,
+    TURN_SUMMARY,
+    measures_of,
+)
 from sluice.artifacts import (
-    TRAINING_KINDS,
     beside_results,
     read_configuration,
+    read_curves,
     suite_samples,
     trained_name,
 )
-from sluice.files import content_of, read_json
+from sluice.forms import read_artifact
+from sluice.ledger import read_ledger
 from sluice.settings.report import Artifacts
 from sluice.tracking.tracked_run import Curve, TrackedDataset, TrackedRun
 
@@ -35,77 +43,71 @@ def gather_runs(files: Artifacts) -> list[TrackedRun]:
 
 def training_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     """A training: its settings, its curve, its samples."""
-    content = read_json(path)
-    with content_of(path, made_by="a training"):
-        name, kind = trained_name(path), TRAINING_KINDS[path.name]
-        entry = configuration.get("adapters", {}).get(name, {}) if kind == "adapter" else {}
-        files = [Path(file) for file in entry.get("samples", ())]
-        ledger = path.with_name("samples.ledger.json")
-        return TrackedRun(
-            key=f"training/{kind.replace(' ', '_')}/{name}",
-            name=f"train {name} ({kind})",
-            params={**_flat(entry), **_seed(configuration)},
-            metrics=_numbers(content),
-            curves=list(_curves(content)),
-            artifacts=[path, *([ledger] if kind == "adapter" and ledger.is_file() else [])],
-            datasets=[TrackedDataset(file, "training") for file in files if file.is_file()],
-        )
+    kind, content = read_curves(path)
+    name = trained_name(path)
+    entry = configuration.get("adapters", {}).get(name, {}) if kind == "adapter" else {}
+    files = [Path(file) for file in entry.get("samples", ())]
+    ledger = path.with_name("samples.ledger.json")
+    return TrackedRun(
+        key=f"training/{kind.replace(' ', '_')}/{name}",
+        name=f"train {name} ({kind})",
+        params={**_flat(entry), **_seed(configuration)},
+        metrics=_numbers(content),
+        curves=list(_curves(content)),
+        artifacts=[path, *([ledger] if kind == "adapter" and ledger.is_file() else [])],
+        datasets=[TrackedDataset(file, "training") for file in files if file.is_file()],
+    )
 
 
 def sampling_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     """Rejection sampling of one task."""
-    content = read_json(path)
-    with content_of(path, made_by="sample_responses"):
-        task = path.parent.name
-        prompts = Path(configuration.get("tasks", {}).get(task, {}).get("prompts", ""))
-        return TrackedRun(
-            key=f"sampling/{task}",
-            name=f"sample {task}",
-            params={**_flat(content["settings"]), **_seed(configuration)},
-            metrics={**_numbers(content), **_prefixed("pass_at", content["pass_at_k"])},
-            artifacts=[path],
-            datasets=[TrackedDataset(prompts, "sampling")] if prompts.is_file() else [],
-        )
+    content = read_artifact(path, SAMPLING)
+    task = path.parent.name
+    prompts = Path(configuration.get("tasks", {}).get(task, {}).get("prompts", ""))
+    return TrackedRun(
+        key=f"sampling/{task}",
+        name=f"sample {task}",
+        params={**_flat(content["settings"]), **_seed(configuration)},
+        metrics={**_numbers(content), **_prefixed("pass_at", content["pass_at_k"])},
+        artifacts=[path],
+        datasets=[TrackedDataset(prompts, "sampling")] if prompts.is_file() else [],
+    )
 
 
 def evaluation_run(path: Path, configuration: Mapping[str, Any]) -> TrackedRun:
     """The answers of one subject to one suite."""
-    content = read_json(path)
-    with content_of(path, made_by="grade_answers"):
-        subject, suite = content["subject"], content["suite"]
-        entry = configuration.get("suites", {}).get(suite, {})
-        samples, table = suite_samples(configuration, suite), beside_results(path, ".csv")
-        metrics = _prefixed("accuracy", _estimate(content["overall"], "accuracy"))
-        for group in content["groups"]:
-            metrics |= _prefixed(f"accuracy/{group['group']}", _estimate(group, "accuracy"))
-        return TrackedRun(
-            key=f"evaluation/{subject}/{suite}",
-            name=f"evaluate {subject} on {suite}",
-            params={**_flat(entry), "subject": subject, "suite": suite, **_seed(configuration)},
-            metrics={**metrics, **_prefixed("verdicts", content["verdicts"])},
-            artifacts=[path, *([table] if table.is_file() else [])],
-            datasets=[TrackedDataset(samples, "evaluation")] if samples.is_file() else [],
-        )
+    content = read_artifact(path, EVALUATION_RESULTS)
+    subject, suite = content["subject"], content["suite"]
+    entry = configuration.get("suites", {}).get(suite, {})
+    samples, table = suite_samples(configuration, suite), beside_results(path, ".csv")
+    metrics = _prefixed("accuracy", _estimate(content["overall"], "accuracy"))
+    for group in content["groups"]:
+        metrics |= _prefixed(f"accuracy/{group['group']}", _estimate(group, "accuracy"))
+    return TrackedRun(
+        key=f"evaluation/{subject}/{suite}",
+        name=f"evaluate {subject} on {suite}",
+        params={**_flat(entry), "subject": subject, "suite": suite, **_seed(configuration)},
+        metrics={**metrics, **_prefixed("verdicts", content["verdicts"])},
+        artifacts=[path, *([table] if table.is_file() else [])],
+        datasets=[TrackedDataset(samples, "evaluation")] if samples.is_file() else [],
+    )
 
 
 def comparison_run(path: Path) -> TrackedRun:
     """Two subjects on the same items."""
-    content = read_json(path)
-    with content_of(path, made_by="compare_models"):
-        metrics: dict[str, float] = {}
-        for row in content["rows"]:
-            metrics |= {
-                f"{row['suite']}/{row['group']}/{name}": row[name]
-                for name in ("difference", "difference_low", "difference_high", "p_holm")
-            }
-        beside = sorted(path.parent.glob("*.png")) + sorted(path.parent.glob("summary.md"))
-        return TrackedRun(
-            key=f"comparison/{content['a']}_vs_{content['b']}",
-            name=f"compare {content['b']} with {content['a']}",
-            params={name: content[name] for name in ("a", "b", "test", "interval")},
-            metrics=metrics,
-            artifacts=[path, *beside],
-        )
+    content = read_artifact(path, COMPARISON)
+    metrics: dict[str, float] = {}
+    for row in content["rows"]:
+        numbers = _picked(row, "difference", "difference_low", "difference_high", "p_holm")
+        metrics |= _prefixed(f"{row['suite']}/{row['group']}", numbers)
+    beside = sorted(path.parent.glob("*.png")) + sorted(path.parent.glob("summary.md"))
+    return TrackedRun(
+        key=f"comparison/{content['a']}_vs_{content['b']}",
+        name=f"compare {content['b']} with {content['a']}",
+        params=_picked(content, "a", "b", "test", "interval"),
+        metrics=metrics,
+        artifacts=[path, *beside],
+    )
 
 
 def turn_runs(turns: Sequence[Path], calibrations: Sequence[Path]) -> Iterator[TrackedRun]:
@@ -115,36 +117,34 @@ def turn_runs(turns: Sequence[Path], calibrations: Sequence[Path]) -> Iterator[T
     wheel = "flywheel"
     yield TrackedRun(key=wheel, name=wheel, params={"num_turns": len(turns)})
     for path in turns:
-        content = read_json(path)
-        with content_of(path, made_by="summarize_turn"):
-            number = content["turn"]
-            metrics = _estimates("score", content["scores"])
-            for against in content["against"]:
-                metrics |= _estimates(f"against_turn_{against['turn']}", against["differences"])
-            for step, booked in content["spending"].items():
-                metrics |= _prefixed(f"spending/{step}", _numbers(booked))
-            books = (content["training"] or {}).get("ledger", {})
-            yield TrackedRun(
-                key=f"flywheel/turn_{number}",
-                name=f"turn {number}",
-                params={
-                    **_flat(content["settings"]),
-                    **{name: content[name] for name in ("model", "evaluator", "interval")},
-                },
-                metrics={**metrics, **_prefixed("kept", _numbers(books))},
-                artifacts=[path, *(each for each in calibrations if each.parent == path.parent)],
-                datasets=_turn_datasets(path.parent),
-                parent=wheel,
-            )
+        content = read_artifact(path, TURN_SUMMARY)
+        number = content["turn"]
+        metrics = _estimates("score", _picked(content["scores"], *measures_of(content)))
+        for against in content["against"]:
+            metrics |= _estimates(f"against_turn_{against['turn']}", against["differences"])
+        for step, booked in content["spending"].items():
+            metrics |= _prefixed(f"spending/{step}", _numbers(booked))
+        training = content["training"]
+        books: Mapping[str, Any] = training["ledger"] if training else {}
+        yield TrackedRun(
+            key=f"flywheel/turn_{number}",
+            name=f"turn {number}",
+            params={
+                **_flat(content["settings"]),
+                **_picked(content, "model", "evaluator", "interval"),
+            },
+            metrics={**metrics, **_prefixed("kept", _numbers(books))},
+            artifacts=[path, *(each for each in calibrations if each.parent == path.parent)],
+            datasets=_turn_datasets(path.parent),
+            parent=wheel,
+        )
 
 
 def _estimates(prefix: str, measures: Mapping[str, Any]) -> dict[str, float]:
-    """Value and interval of each measure; counts and words beside them are left out."""
+    """Value and interval of each measure."""
     found: dict[str, float] = {}
     for name, measure in measures.items():
-        if isinstance(measure, Mapping) and "low" in measure:
-            numbers = {key: measure[key] for key in ("value", "low", "high")}
-            found |= _prefixed(f"{prefix}/{name}", numbers)
+        found |= _prefixed(f"{prefix}/{name}", _picked(measure, "value", "low", "high"))
     return found
 
 
@@ -161,7 +161,9 @@ def _selection(files: Artifacts, configuration: Mapping[str, Any]) -> Iterator[T
     """What was selected, as one run."""
     if not files.selected:
         return
-    books = [entry for entry in map(read_json, files.ledgers) if entry["step"] == "select_samples"]
+    books = [
+        entry for entry in map(read_ledger, files.ledgers) if entry["step"] == "select_samples"
+    ]
     metrics: dict[str, float] = {}
     for entry in books:
         metrics |= {
@@ -187,8 +189,12 @@ def _curves(content: Mapping[str, Any]) -> Iterator[Curve]:
         yield Curve("eval_loss", content["eval_steps"], content["eval_losses"])
 
 
-def _estimate(row: Mapping[str, float], name: str) -> dict[str, float]:
+def _estimate(row: Mapping[str, Any], name: str) -> dict[str, float]:
     return {"value": row[name], "low": row["low"], "high": row["high"]}
+
+
+def _picked(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names}
 
 
 def _prefixed(prefix: str, values: Mapping[str, float]) -> dict[str, float]:

@@ -7,8 +7,9 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sluice.artifact_forms import SPLIT
 from sluice.errors import DataError
-from sluice.files import read_json
+from sluice.forms import read_artifact
 from sluice.ledger import read_ledger
 from sluice.report.page.section import Section
 from sluice.report.summary import STEPS
@@ -120,7 +121,7 @@ def books_section(
     books = gather_books(read_ledger(path) for path in ledger_files)
     links = gather_links(
         books,
-        train_rows={path.parent.name: read_json(path)["train"] for path in splits},
+        train_rows={path.parent.name: read_artifact(path, SPLIT)["train"] for path in splits},
         adapter_samples={
             name: entry["samples"] for name, entry in configuration.get("adapters", {}).items()
         },

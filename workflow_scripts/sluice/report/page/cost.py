@@ -1,15 +1,17 @@
 """What the run cost: time and memory of each step, tokens drawn and learnt from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sluice.artifacts import trained_name
-from sluice.files import read_json
+from sluice.artifact_forms import EVALUATION_RESULTS, SAMPLING
+from sluice.artifacts import read_curves, trained_name
 from sluice.fingerprint import code_hash
+from sluice.forms import read_artifact
 from sluice.report.page.section import Headline, Section
+from sluice.tables import read_number_table
 
 # The page does not speak of its own making: it would differ each time that it is written.
 _OWN = {"write_report", "track_results"}
@@ -45,12 +47,15 @@ def step_costs(folder: Path) -> list[dict[str, Any]]:
 
     Args:
         folder: of benchmark files: ``<rule>.tsv``, or ``<rule>/<wildcards>.tsv``.
+    Raises:
+        DataError: one of them is damaged.
     """
     rules: dict[str, list[pd.DataFrame]] = {}
     for file in sorted(folder.rglob("*.tsv")):
         rule = file.relative_to(folder).parts[0].removesuffix(".tsv")
         if rule not in _OWN:
-            rules.setdefault(rule, []).append(pd.read_csv(file, sep="\t", na_values=["-"]))
+            table = read_number_table(file, numbers=("s", "max_rss"), separator="\t", empty="-")
+            rules.setdefault(rule, []).append(table)
     rows = [_step_cost(rule, pd.concat(tables)) for rule, tables in rules.items()]
     return sorted(rows, key=lambda row: (-row["seconds"], row["rule"]))
 
@@ -90,7 +95,7 @@ def _sampled(paths: Sequence[Path]) -> list[dict[str, Any]]:
             "tokens": stats["tokens"],
             "detail": f"{stats['generated']:,} completions, {stats['accepted']:,} kept",
         }
-        for path, stats in ((path, read_json(path)) for path in paths)
+        for path, stats in ((path, read_artifact(path, SAMPLING)) for path in paths)
     ]
 
 
@@ -101,14 +106,14 @@ def _answered(paths: Sequence[Path]) -> list[dict[str, Any]]:
             "tokens": round(result["mean_tokens"] * result["overall"]["answers"]),
             "detail": f"{result['overall']['answers']:,} answers",
         }
-        for result in map(read_json, paths)
+        for result in (read_artifact(path, EVALUATION_RESULTS) for path in paths)
     ]
 
 
 def _learnt(paths: Sequence[Path]) -> list[dict[str, Any]]:
     found = []
     for path in paths:
-        curves: Mapping[str, Any] = read_json(path)
+        _, curves = read_curves(path)
         tokens = curves.get("num_target_tokens", curves.get("num_tokens"))
         if tokens is not None:
             steps = f"{len(curves['losses']):,} steps"

@@ -1,14 +1,15 @@
 """Did it help: accuracy with intervals, paired comparisons, answers side by side."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sluice.artifact_forms import COMPARISON, EVALUATION_RESULTS, SHOWN_ANSWER
 from sluice.artifacts import beside_results, suite_samples
-from sluice.files import read_json
+from sluice.files import parse_json
+from sluice.forms import read_artifact
 from sluice.records import iterate_lines, read_samples
 from sluice.report.page.section import Headline, Section
 from sluice.settings.report import Artifacts
@@ -28,12 +29,12 @@ def evaluation_section(
     """Evaluations and comparisons as a section; none where nothing was evaluated."""
     if not files.evaluations:
         return None
-    results = [read_json(path) for path in files.evaluations]
+    results = [read_artifact(path, EVALUATION_RESULTS) for path in files.evaluations]
     graded = {
         (result["subject"], result["suite"]): beside_results(path, ".jsonl")
         for result, path in zip(results, files.evaluations, strict=True)
     }
-    comparisons = [read_json(path) for path in files.comparisons]
+    comparisons = [read_artifact(path, COMPARISON) for path in files.comparisons]
     content = {
         "results": sorted(results, key=lambda each: (each["suite"], each["subject"])),
         "verdicts": find_verdicts(results),
@@ -115,11 +116,12 @@ def _pairs(
     return found
 
 
-def _first_answers(path: Path) -> dict[str, dict[str, Any]]:
+def _first_answers(path: Path) -> dict[str, Mapping[str, Any]]:
     """The first answer to each item, in the order of the items."""
-    found: dict[str, dict[str, Any]] = {}
-    for _, line in iterate_lines(path):
-        answer = json.loads(line)
+    found: dict[str, Mapping[str, Any]] = {}
+    for number, line in iterate_lines(path):
+        where = f"line {number:,} of {path}"
+        answer = SHOWN_ANSWER.check(parse_json(line, what=where), where=where)
         found.setdefault(answer["id"], answer)
     return found
 

@@ -4,13 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sluice.files import read_json
+from sluice.artifact_forms import (
+    CALIBRATION,
+    MEAN,
+    TURN_SUMMARY,
+    measures_of,
+)
+from sluice.flywheel.judged import join_verdicts, read_evaluation, read_simulation
+from sluice.forms import read_artifact
 from sluice.intervals import Estimate
 from sluice.report.page.charts import turn_chart
 from sluice.report.page.section import Headline, Section
 from sluice.settings.report import Artifacts
 
-MEAN, GOOD_SHARE = "mean", "good_share"
 _HELD_OUT = "heldout"
 
 
@@ -18,17 +24,16 @@ def flywheel_section(files: Artifacts, *, num_examples: int) -> Section | None:
     """The turns as a section; none where none was summarized."""
     if not files.turns:
         return None
-    summaries = [read_json(path) for path in files.turns]
+    summaries = [read_artifact(path, TURN_SUMMARY) for path in files.turns]
     last = summaries[-1]
-    measures = [MEAN, *last["dimensions"]]
+    measures = measures_of(last)
     content = {
         "turns": summaries,
         "last": last,
-        "measures": [*measures, GOOD_SHARE],
-        "chart": turn_chart(trajectories(last, measures), key="scores", name=_axis(last)),
-        "calibrations": [
-            {"turn": path.parent.name, **read_json(path)} for path in files.calibrations
-        ],
+        "measures": measures,
+        # The last of them is a share, which does not lie on the judge's scale.
+        "chart": turn_chart(trajectories(last, measures[:-1]), key="scores", name=_axis(last)),
+        "calibrations": [_calibration(path) for path in files.calibrations],
         "spending": list(spending(summaries)),
         "pairs": changed_dialogues(files.turns[0], files.turns[-1], num_examples=num_examples),
     }
@@ -50,7 +55,7 @@ def flywheel_headlines(section: Section) -> list[Headline]:
 def trajectories(summary: Mapping[str, Any], measures: Sequence[str]) -> dict[str, list[Estimate]]:
     """Each measure's estimates at every turn up to the summary's."""
     return {
-        measure: [Estimate(**turn[measure]) for turn in summary["trajectory"]]
+        measure: [_estimate(turn[measure]) for turn in summary["trajectory"]]
         for measure in measures
     }
 
@@ -99,16 +104,26 @@ def changed_dialogues(
 
 def _scored_dialogues(folder: Path) -> dict[str, dict[str, Any]]:
     """Dialogues with a scored exchange, each with the mean over its scored exchanges."""
+    simulation = read_simulation(folder / "simulation_data.json")
+    evaluation = read_evaluation(folder / "evaluation_results.json")
     means: dict[str, list[float]] = {}
-    for verdict in read_json(folder / "evaluation_results.json")["verdicts"]:
-        if verdict["status"] == "scored":
-            means.setdefault(verdict["dialogue_id"], []).append(verdict["mean"])
-    dialogues = read_json(folder / "simulation_data.json")["dialogues"]
+    for each in join_verdicts(simulation, evaluation, where=str(folder)):
+        if each.is_scored and each.verdict.mean is not None:
+            means.setdefault(each.dialogue.id, []).append(each.verdict.mean)
     return {
-        dialogue["id"]: {**dialogue, "score": sum(scores) / len(scores)}
-        for dialogue in dialogues
-        if (scores := means.get(dialogue["id"]))
+        dialogue.id: {**dict(dialogue), "score": sum(scores) / len(scores)}
+        for dialogue in simulation.dialogues
+        if (scores := means.get(dialogue.id))
     }
+
+
+def _calibration(path: Path) -> dict[str, Any]:
+    content = read_artifact(path, CALIBRATION)
+    return {"turn": path.parent.name, **content}
+
+
+def _estimate(row: Mapping[str, float]) -> Estimate:
+    return Estimate(row["value"], row["low"], row["high"])
 
 
 def _axis(summary: Mapping[str, Any]) -> str:

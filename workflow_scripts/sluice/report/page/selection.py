@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
+from typing_extensions import TypedDict
 
-from sluice.files import read_json
+from sluice.errors import DataError
+from sluice.forms import Form
 from sluice.ledger import read_ledger
 from sluice.records import SelectedSample, iterate_lines, read_samples
 from sluice.report.page.charts import distribution_chart
@@ -16,9 +17,20 @@ from sluice.report.page.drawing import inline_png
 from sluice.report.page.section import Headline, Section
 from sluice.report.pictures import SCORE_LABELS, SHOWN_SCORES
 from sluice.report.score_evaluation import ALL_FLAWS
+from sluice.report.score_tables import read_auroc, read_clean_share
 from sluice.settings.report import Artifacts
-from sluice.tables import read_parquet
+from sluice.tables import parquet_columns, read_parquet
 
+
+class _Rejected(TypedDict):
+    """A line of a .rejected.jsonl."""
+
+    reason: str
+    detail: str
+    row: Any
+
+
+_REJECTED = Form(_Rejected, "rejected row", "the step that rejected it")
 # Rows of the table of AUROC: the best scores; a model of 28 layers has more than anyone reads.
 _SHOWN_AUROC = 8
 _CHOICES = {
@@ -34,8 +46,8 @@ def selection_section(files: Artifacts, *, num_examples: int) -> Section | None:
         return None
     content = {
         "counts": _counts(files.ledgers),
-        "choices": clean_choices(_table(files.clean_share)),
-        "auroc": best_scores(_table(files.auroc)),
+        "choices": clean_choices(read_clean_share(files.clean_share)) if files.clean_share else [],
+        "auroc": best_scores(read_auroc(files.auroc)) if files.auroc else [],
         "charts": list(_charts(files.scores)),
         "heatmap": [inline_png(path) for path in files.heatmap],
         "kept": kept_examples(files.selected, num_examples=num_examples),
@@ -56,10 +68,8 @@ def selection_headlines(section: Section) -> list[Headline]:
     return found
 
 
-def clean_choices(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+def clean_choices(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of clean_share.csv that say how clean the choice is beside chance and everything."""
-    if table is None:
-        return []
     rows = table.set_index("score")
     return [
         {"name": name, **dict(rows.loc[score])}
@@ -68,10 +78,8 @@ def clean_choices(table: pd.DataFrame | None) -> list[dict[str, Any]]:
     ]
 
 
-def best_scores(table: pd.DataFrame | None) -> list[dict[str, Any]]:
+def best_scores(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The scores that tell flawed samples best, each with the flaw kind it is worst at."""
-    if table is None:
-        return []
     overall = table[table["flaw"] == ALL_FLAWS].sort_values("auroc", ascending=False, kind="stable")
     found: list[dict[str, Any]] = []
     for row in overall.head(_SHOWN_AUROC).to_dict("records"):
@@ -111,30 +119,44 @@ def rejected_examples(ledgers: Sequence[Path]) -> Iterator[dict[str, Any]]:
                 "reason": reason,
                 "count": entry["rejected"][reason],
                 "detail": row["detail"],
+                "messages": _messages(row["row"]),
                 "row": row["row"],
             }
 
 
+def _messages(row: Any) -> list[Any] | None:
+    """The messages of a rejected row, where it has some: it may be anything a source holds."""
+    messages = row.get("messages") if isinstance(row, dict) else None
+    if not isinstance(messages, list):
+        return None
+    is_sound = all(isinstance(each, dict) and {"role", "content"} <= set(each) for each in messages)
+    return messages if is_sound else None
+
+
 def _first_of_each(path: Path, *, reasons: set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for _, line in iterate_lines(path):
-        row = json.loads(line)
+    for number, line in iterate_lines(path):
+        row = _rejected(line, where=f"line {number:,} of {path}")
         found.setdefault(row["reason"], row)
         if reasons <= set(found):
             break
     return dict(sorted(found.items()))
 
 
+def _rejected(line: bytes, *, where: str) -> Mapping[str, Any]:
+    try:
+        # NaN is let through: a row may have been rejected for it.
+        return _REJECTED.check(json.loads(line), where=where)
+    except (ValueError, RecursionError) as error:
+        raise _REJECTED.misfit(str(error), where=where) from None
+
+
 def _counts(ledgers: Sequence[Path]) -> list[dict[str, Any]]:
-    entries = [entry for entry in map(read_json, ledgers) if entry["step"] == "select_samples"]
+    entries = [entry for entry in map(read_ledger, ledgers) if entry["step"] == "select_samples"]
     return [
         {"dataset": each["dataset"], "scored": each["rows_in"], "kept": each["rows_kept"]}
         for each in sorted(entries, key=lambda entry: str(entry["dataset"]))
     ]
-
-
-def _table(paths: Sequence[Path]) -> pd.DataFrame | None:
-    return pd.concat([pd.read_csv(path) for path in paths]) if paths else None
 
 
 def _charts(paths: Sequence[Path]) -> Iterator[Any]:
@@ -148,8 +170,14 @@ def _charts(paths: Sequence[Path]) -> Iterator[Any]:
 def _values(paths: Sequence[Path], score: str) -> Mapping[str, "pd.Series[float]"]:
     parts = []
     for path in paths:
-        if score in pq.read_schema(path).names:
-            parts.append(read_parquet(path, columns=["dataset", "status", score]).to_pandas())
+        if score in parquet_columns(path):
+            part = read_parquet(path, columns=["dataset", "status", score]).to_pandas()
+            if part[score].dtype.kind not in "iuf":
+                raise DataError(
+                    f"{path}: the column {score} holds no numbers",
+                    hint="make it again with score_samples",
+                )
+            parts.append(part)
     if not parts:
         return {}
     table = pd.concat(parts)

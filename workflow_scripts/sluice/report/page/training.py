@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sluice.artifacts import TRAINING_KINDS, trained_name
-from sluice.files import read_json
+from sluice.artifacts import read_curves, trained_name
 from sluice.report.page.charts import loss_chart
 from sluice.report.page.section import Section
 
@@ -19,8 +18,8 @@ def training_section(paths: Sequence[Path], *, configuration: Mapping[str, Any])
 
 
 def _training(path: Path, *, configuration: Mapping[str, Any]) -> dict[str, Any]:
-    curves = read_json(path)
-    name, kind = trained_name(path), TRAINING_KINDS[path.name]
+    kind, curves = read_curves(path)
+    name = trained_name(path)
     entry = configuration.get("adapters", {}).get(name, {}) if kind == "adapter" else {}
     losses = curves["losses"]
     tail = losses[-max(1, len(losses) // 10) :]
