@@ -25,3 +25,16 @@ def test_config_schema_is_up_to_date():
 )
 def test_reference_shows_legal_values_and_default(row):
     assert row in config_reference()
+
+
+@pytest.mark.parametrize(
+    ("key", "rules"),
+    [
+        ("evaluator", "`judge_responses`, `calibrate_judge`"),
+        ("max_cost", "`simulate_dialogues`, `judge_responses`, `calibrate_judge` (no rerun)"),
+        ("server_timeout_s", "`bootstrap_model`, `simulate_dialogues` (no rerun)"),
+    ],
+)
+def test_reference_names_the_rules_that_read_a_key_and_whether_they_rerun(key, rules):
+    (row,) = [line for line in config_reference().splitlines() if line.startswith(f"| `{key}` |")]
+    assert row.endswith(f"| {rules} |")
