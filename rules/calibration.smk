@@ -31,12 +31,13 @@ rule calibrate_judge:
     params:
         flags=flags("calibrate_judge"),
         judges=judges_flags,
+        untracked=judges_untracked,
         generator=generator_flags,
         earlier=earlier_flags,
         code=code("calibrate_judge"),
     shell:
         "python workflow_scripts/calibrate_judge.py {params.flags} {params.judges}"
-        " {params.generator} {params.earlier} --simulation {input.simulation:q}"
+        " {params.untracked} {params.generator} {params.earlier} --simulation {input.simulation:q}"
         " --judge-prompt {input.verdict:q} --compare-prompt {input.comparison:q}"
         " --law {input.law:q} --output {output.table:q} > {log:q} 2>&1"
 

@@ -1,7 +1,7 @@
 """Shared by all stages: the checked configuration, and the flags and code hash of a step.
 
 REQUIRED INPUTS: config.yaml (and any --configfile).
-OUTPUTS: none; defines `settings`, `DATASETS`, `LABELLED`, `flags` and `code`.
+OUTPUTS: none; defines `settings`, `DATASETS`, `LABELLED`, `flags`, `untracked` and `code`.
 """
 
 import os
@@ -52,10 +52,21 @@ wildcard_constraints:
 def flags(rule):
     """The flags of a rule's settings that differ from the defaults, quoted for the shell.
 
-    A function, since a plain string param that holds braces would be read as a wildcard.
+    A function, since a plain string param that holds braces would be read as a wildcard. Those that
+    cannot change a result are left to `untracked`.
     """
-    text = shlex.join(flags_for(rule, settings))
+    text = shlex.join(flags_for(rule, settings, "tracked"))
     return lambda wildcards: text
+
+
+def untracked(rule):
+    """The flags of a rule's settings that cannot change its result, such as a time-out.
+
+    The step gets them, but a new value does not make it stale: what a function makes of `threads`
+    Snakemake does not compare with the last run. Its value is not needed here.
+    """
+    text = shlex.join(flags_for(rule, settings, "untracked"))
+    return lambda wildcards, threads: text
 
 
 def gate_file(name):

@@ -57,7 +57,14 @@ def suites_of(*engines):
 
 def answering_flags(wildcards):
     """How a suite is answered, as flags."""
-    return shlex.join(to_flags(suite_settings("generate_answers", wildcards.suite, settings)))
+    chosen = suite_settings("generate_answers", wildcards.suite, settings)
+    return shlex.join(to_flags(chosen, "tracked"))
+
+
+def answering_untracked(wildcards, threads):
+    """How a suite's server is asked, as flags."""
+    chosen = suite_settings("generate_answers", wildcards.suite, settings)
+    return shlex.join(to_flags(chosen, "untracked"))
 
 
 def grading_flags(wildcards):

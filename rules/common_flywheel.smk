@@ -97,14 +97,35 @@ def topic_flags(wildcards):
 
 def simulator_flags(wildcards):
     """Who plays the user, as flags."""
-    return shlex.join(to_flags(narrow(settings.llm.simulator, Simulator)))
+    return shlex.join(to_flags(narrow(settings.llm.simulator, Simulator), "tracked"))
+
+
+def simulation_untracked(wildcards, threads):
+    """How the simulated user's server is asked and how long the local one may take, as flags."""
+    asking = to_flags(narrow(settings.llm.simulator, Simulator), "untracked")
+    return shlex.join([*asking, *flags_for("simulate_dialogues", settings, "untracked")])
+
+
+def judge_of(wildcards):
+    """Who judges: the evaluator what is held out, the judge what may be learnt."""
+    is_train = wildcards.part == "train"
+    return narrow(settings.llm.judge if is_train else settings.llm.evaluator, Judge)
 
 
 def judge_flags(wildcards):
-    """Who judges, as flags: the evaluator what is held out, the judge what may be learnt."""
-    is_train = wildcards.part == "train"
-    endpoint = settings.llm.judge if is_train else settings.llm.evaluator
-    return shlex.join(to_flags(narrow(endpoint, Judge)))
+    """Who judges, as flags."""
+    return shlex.join(to_flags(judge_of(wildcards), "tracked"))
+
+
+def judge_untracked(wildcards, threads):
+    """How the judge is asked and paid, as flags."""
+    return shlex.join(to_flags(judge_of(wildcards), "untracked"))
+
+
+def generator_flags(wildcards):
+    """The name of the model that the turns train, which tells its family, as a flag."""
+    source = settings.models[settings.flywheel.model]
+    return shlex.join(["--generator", source.path or settings.flywheel.model])
 
 
 def system_prompt_files():

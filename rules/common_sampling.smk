@@ -1,7 +1,8 @@
 """What the rule of sampling takes from the configuration, by the task's name.
 
 REQUIRED INPUTS: rules/common.smk before it.
-OUTPUTS: none; defines `task_model_files`, `task_prompts`, `task_flags`, `task_gpus` and `tasks_of`.
+OUTPUTS: none; defines `task_model_files`, `task_prompts`, `task_flags`, `task_untracked`,
+    `task_gpus` and `tasks_of`.
 """
 
 from sluice.settings.sampling import TaskSettings
@@ -20,8 +21,13 @@ def task_prompts(wildcards):
 def task_flags(wildcards):
     """A task's model and choices, as flags."""
     task = settings.tasks[wildcards.task]
-    choices = shlex.join(to_flags(narrow(task, TaskSettings)))
+    choices = shlex.join(to_flags(narrow(task, TaskSettings), "tracked"))
     return " ".join(filter(None, [flags_of_model(task.model), choices]))
+
+
+def task_untracked(wildcards, threads):
+    """How a task's server is asked, as flags."""
+    return shlex.join(to_flags(narrow(settings.tasks[wildcards.task], TaskSettings), "untracked"))
 
 
 def task_gpus(wildcards):

@@ -66,19 +66,23 @@ def earlier_dialogues(wildcards):
     return [f"results/flywheel/turn_{turn}/heldout/simulation_data.json"] if turn >= 0 else []
 
 
-def judges_flags(wildcards):
+def both_judges(which):
     """Judge and evaluator, as the nested flags of calibrate_judge."""
     words = []
     for role, kind in (("judge", Judge), ("evaluator", Evaluator)):
-        found = to_flags(narrow(getattr(settings.llm, role), kind))
+        found = to_flags(narrow(getattr(settings.llm, role), kind), which)
         words += [re.sub("^--", f"--{role}.", word) for word in found]
     return shlex.join(words)
 
 
-def generator_flags(wildcards):
-    """The name of the model that a turn trains, which tells its family, as a flag."""
-    source = settings.models[settings.flywheel.model]
-    return shlex.join(["--generator", source.path or settings.flywheel.model])
+def judges_flags(wildcards):
+    """Who judges and who evaluates, as flags."""
+    return both_judges("tracked")
+
+
+def judges_untracked(wildcards, threads):
+    """How both are asked and paid, as flags."""
+    return both_judges("untracked")
 
 
 def earlier_flags(wildcards, input):

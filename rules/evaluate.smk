@@ -30,12 +30,13 @@ rule generate_answers:
         gpu=suite_gpus,
     params:
         flags=answering_flags,
+        untracked=answering_untracked,
         subject=subject_flags,
         code=code("generate_answers"),
     shell:
         "python workflow_scripts/generate_answers.py {params.flags} {params.subject}"
-        " --samples {input.samples:q} --output {output.answers:q} --num-gpus {resources.gpu}"
-        " --min-threads 2 --state-dir"
+        " {params.untracked} --samples {input.samples:q} --output {output.answers:q}"
+        " --num-gpus {resources.gpu} --min-threads 2 --state-dir"
         " results/.state/generate_answers/{wildcards.subject:q}/{wildcards.suite:q} > {log:q} 2>&1"
 
 

@@ -32,10 +32,11 @@ rule bootstrap_model:
     params:
         flags=flags("bootstrap_model"),
         model=served_model_flags,
+        untracked=untracked("bootstrap_model"),
         code=code("bootstrap_model"),
     shell:
         "python workflow_scripts/bootstrap_model.py {params.flags} {params.model}"
-        " --question {input.question:q} --output {output.bootstrap:q}"
+        " {params.untracked} --question {input.question:q} --output {output.bootstrap:q}"
         " --server-log results/.state/bootstrap_model/turn_{wildcards.turn}/server.log"
         " --num-gpus {resources.gpu} --min-threads 2 > {log:q} 2>&1"
 
@@ -81,11 +82,12 @@ rule simulate_dialogues:
         flags=flags("simulate_dialogues"),
         model=dialogue_model_flags,
         simulator=simulator_flags,
+        untracked=simulation_untracked,
         topics=topic_flags,
         code=code("simulate_dialogues"),
     shell:
         "python workflow_scripts/simulate_dialogues.py {params.flags} {params.model}"
-        " {params.simulator} {params.topics} --topics {input.topics:q}"
+        " {params.simulator} {params.untracked} {params.topics} --topics {input.topics:q}"
         " --user-prompt {input.prompt:q} --law {input.law:q} --output {output.simulation:q}"
         " --state-dir results/.state/simulate_dialogues --num-gpus {resources.gpu} --min-threads 2"
         " > {log:q} 2>&1"
@@ -124,8 +126,11 @@ rule judge_responses:
     params:
         flags=flags("judge_responses"),
         judge=judge_flags,
+        untracked=judge_untracked,
+        generator=generator_flags,
         code=code("judge_responses"),
     shell:
         "python workflow_scripts/judge_responses.py {params.flags} {params.judge}"
+        " {params.untracked} {params.generator}"
         " --simulation {input.simulation:q} --judge-prompt {input.prompt:q} --law {input.law:q}"
         " --output {output.verdicts:q} > {log:q} 2>&1"

@@ -35,10 +35,11 @@ rule sample_responses:
     params:
         flags=flags("sample_responses"),
         task=task_flags,
+        untracked=task_untracked,
         code=code("sample_responses"),
     shell:
         "python workflow_scripts/sample_responses.py {params.flags} {params.task}"
-        " --training_data {input.prompts:q} --output {output.sampled:q}"
+        " {params.untracked} --training_data {input.prompts:q} --output {output.sampled:q}"
         " --num-gpus {resources.gpu} --min-threads 2"
         " --state-dir results/.state/sample_responses > {log:q} 2>&1"
 

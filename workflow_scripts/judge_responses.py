@@ -17,6 +17,9 @@ class Arguments(Judge, JudgeResponses):
 
     simulation: Path
     """simulation_data.json, as simulate_dialogues writes it."""
+    generator: str | None = None
+    """Name or path of the model that answered, a judge of whose family may prefer it; the one that
+    the simulation names where not given."""
     judge_prompt: Path = Path("resources/flywheel/judge_v1.txt")
     """What the judge is told: the rubric of each dimension."""
     law: Path = Path("resources/demo/cases.json")
@@ -33,6 +36,7 @@ def main(arguments: Arguments) -> None:
 
     judge_responses(
         arguments.simulation,
+        generator=arguments.generator,
         settings=narrow(arguments, JudgeResponses),
         endpoint=narrow(arguments, Endpoint),
         prompt=arguments.judge_prompt,

@@ -12,9 +12,17 @@ import yaml
 from pydantic import BaseModel
 from support import ROOT
 
-from sluice.config import RULE_SETTINGS, Config, flags_for, load_config, settings_for
+from sluice.config import (
+    ENTRY_SETTINGS,
+    RULE_SETTINGS,
+    UNTRACKED_NAMES,
+    Config,
+    flags_for,
+    load_config,
+    settings_for,
+)
 from sluice.errors import ConfigError
-from sluice.settings.base import to_flags
+from sluice.settings.base import dump_tracked, to_flags, untracked_names
 
 BUILT_IN = yaml.safe_load((ROOT / "config.yaml").read_text())
 MINIMAL = {"datasets": {"d": {"path": "d.jsonl"}}, "models": {"base": {"build": "base"}}}
@@ -175,6 +183,19 @@ def test_an_evaluator_of_the_models_family_is_refused_unless_allowed(tmp_path):
     assert _load([mine], folder=tmp_path).flywheel.allow_same_family
 
 
+def test_an_evaluator_of_the_family_that_the_models_folder_tells_is_refused(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.json").write_text('{"model_type": "qwen3"}')
+    mine = {
+        "datasets": {"d": {"path": "d.jsonl"}},
+        "models": {"base": {"build": "base"}, "own": {"path": str(tmp_path / "mine")}},
+        "llm": {"evaluator": {"base_url": "https://x.example/v1", "model": "qwen-max"}},
+        "flywheel": {"model": "own"},
+    }
+    with pytest.raises(ConfigError, match="both of the family qwen"):
+        _load([mine], folder=tmp_path)
+
+
 def test_configuration_is_frozen():
     config = load_config(MINIMAL)
     with pytest.raises(ValueError, match="frozen"):
@@ -229,6 +250,27 @@ def test_flags_give_back_the_settings_they_come_from(rule):
 
 def test_default_settings_need_no_flags():
     assert [flag for model in RULE_SETTINGS.values() for flag in to_flags(model())] == []
+
+
+@pytest.mark.parametrize("rule", RULE_SETTINGS)
+def test_each_flag_is_either_tracked_or_not(rule):
+    model = RULE_SETTINGS[rule]
+    changes = {
+        name: _other(field.annotation, field.metadata, field.default)
+        for name, field in model.model_fields.items()
+    }
+    settings = model(**changes)
+    parts = [to_flags(settings, "tracked"), to_flags(settings, "untracked")]
+    assert tyro.cli(model, args=[*parts[0], *parts[1]]) == settings
+    names = {flag[2:].replace("-", "_") for flag in parts[1] if flag.startswith("--")}
+    assert names == untracked_names(model)
+    assert not names & dump_tracked(settings).keys()
+
+
+def test_a_name_is_untracked_wherever_it_stands():
+    for rules in (RULE_SETTINGS, *ENTRY_SETTINGS.values()):
+        for model in rules.values():
+            assert UNTRACKED_NAMES & model.model_fields.keys() == untracked_names(model)
 
 
 def test_flags_of_a_rule_follow_the_configuration():

@@ -32,5 +32,18 @@ def test_readers_of_a_key_are_those_of_its_own_section():
     rows = [line for line in config_reference().splitlines() if line.startswith("| `precision` |")]
     readers = [row.rsplit("|", 2)[1].strip() for row in rows]
     wanted = ["train_base_model", "evaluate_base_loss", "evaluate_core", "fine_tune"]
-    wanted += ["generate_answers", "sample_responses"]
+    wanted += ["fine_tune_turn", "generate_answers", "sample_responses"]
     assert sorted(filter(None, readers)) == sorted(f"`{name}`" for name in wanted)
+
+
+@pytest.mark.parametrize(
+    ("key", "rules"),
+    [
+        ("evaluator", "`judge_responses`, `calibrate_judge`"),
+        ("max_cost", "`simulate_dialogues`, `judge_responses`, `calibrate_judge` (no rerun)"),
+        ("server_timeout_s", "`bootstrap_model`, `simulate_dialogues` (no rerun)"),
+    ],
+)
+def test_reference_names_the_rules_that_read_a_key_and_whether_they_rerun(key, rules):
+    (row,) = [line for line in config_reference().splitlines() if line.startswith(f"| `{key}` |")]
+    assert row.endswith(f"| {rules} |")

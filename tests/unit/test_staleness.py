@@ -125,6 +125,7 @@ def test_changed_params_without_a_note_are_still_told():
         ("s", "s --flag", ["--flag (default) -> (set)"]),
         ("s --a 'x y' z > log 2>&1", "s --a 'x y' > other.log 2>&1", ["--a x y z -> x y"]),
         ("s --a 1", "s --a 1", []),
+        ("s --judge.max-cost 2 --num-gpus 1 --a 1", "s --num-gpus 0 --a 2", ["--a 1 -> 2"]),
     ],
 )
 def test_changed_flags_are_named_with_old_and_new_values(before, now, changes):

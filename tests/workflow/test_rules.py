@@ -5,6 +5,9 @@ import re
 import pytest
 from support import ROOT
 
+from sluice.config import ENTRY_SETTINGS, NESTED_RULES, RULE_SETTINGS
+from sluice.settings.base import untracked_names
+
 RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
 _RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 _REQUIRED = ("output", "log", "benchmark", "conda", "threads", "resources", "retries", "params")
@@ -36,6 +39,20 @@ def test_rule_runs_the_script_of_its_name_and_hashes_its_code(name, body):
     assert f"python workflow_scripts/{name}.py" in body
     assert (ROOT / "workflow_scripts" / f"{name}.py").is_file()
     assert f'code=code("{name}")' in body
+
+
+WITH_UNTRACKED = {
+    rule
+    for rules in (RULE_SETTINGS, *ENTRY_SETTINGS.values())
+    for rule, model in rules.items()
+    if untracked_names(model)
+}.union(*NESTED_RULES["llm"].values())
+
+
+@pytest.mark.parametrize(("name", "body"), ALL_RULES)
+def test_rule_hands_on_the_settings_that_make_it_not_stale(name, body):
+    is_given = "untracked=" in body and "{params.untracked}" in body
+    assert is_given is (name in WITH_UNTRACKED)
 
 
 @pytest.mark.parametrize(("name", "body"), ALL_RULES)

@@ -13,7 +13,7 @@ from sluice.config_checks import check_names
 from sluice.config_files import merge, place_of, read_yaml, with_own_data_only
 from sluice.errors import ConfigError
 from sluice.files import holds_too_much
-from sluice.settings.base import Seeded, Settings, narrow, to_flags
+from sluice.settings.base import Seeded, Settings, Tracking, narrow, to_flags, untracked_names
 from sluice.settings.base_loss import BaseLossSettings, EvaluateBaseLoss
 from sluice.settings.base_model import BaseSettings, TokenizeCorpus, TrainBaseModel
 from sluice.settings.calibration import CalibrateJudge
@@ -48,7 +48,7 @@ from sluice.settings.gate import (
     GateSettings,
     WarmUpGate,
 )
-from sluice.settings.llm import LlmSettings, find_keys, refuse_key
+from sluice.settings.llm import Endpoint, LlmSettings, find_keys, refuse_key
 from sluice.settings.report import ReportSettings, WriteReport
 from sluice.settings.sampling import SampleResponses, Task
 from sluice.settings.selection import ScoreSamples, SelectionSettings, SelectRandom, SelectSamples
@@ -172,6 +172,23 @@ ENTRY_SETTINGS: dict[str, dict[str, type[Settings]]] = {
     "adapters": {"fine_tune": FineTune},
     "suites": {"generate_answers": GenerateAnswers, "grade_answers": GradeAnswers},
 }
+# Section -> key that holds settings of its own -> the rules that read these.
+NESTED_RULES: dict[str, dict[str, tuple[str, ...]]] = {
+    "llm": {
+        "simulator": ("simulate_dialogues",),
+        "judge": ("judge_responses", "calibrate_judge"),
+        "evaluator": ("judge_responses", "calibrate_judge"),
+    },
+    "flywheel": {"adapter": ("fine_tune_turn",)},
+}
+# The settings of all rules together whose values make nothing stale.
+UNTRACKED_NAMES = untracked_names(Endpoint).union(
+    *(
+        untracked_names(model)
+        for rules in (RULE_SETTINGS, *ENTRY_SETTINGS.values())
+        for model in rules.values()
+    )
+)
 
 
 def load_config(values: Mapping[str, Any], *, files: Sequence[Path] = ()) -> Config:
@@ -225,9 +242,9 @@ def settings_for(rule: str, config: Config) -> Settings:
     return model.model_validate(values)
 
 
-def flags_for(rule: str, config: Config) -> list[str]:
+def flags_for(rule: str, config: Config, which: Tracking = "all") -> list[str]:
     """The command-line flags of one rule: only the settings that differ from their defaults."""
-    return to_flags(settings_for(rule, config))
+    return to_flags(settings_for(rule, config), which)
 
 
 def suite_settings(rule: str, name: str, config: Config) -> Settings:

@@ -4,14 +4,23 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sluice.config import ENTRY_SETTINGS, OWN_SECTIONS, RULE_SETTINGS, Config
+from sluice.config import (
+    ENTRY_SETTINGS,
+    NESTED_RULES,
+    OWN_SECTIONS,
+    RULE_SETTINGS,
+    UNTRACKED_NAMES,
+    Config,
+)
 from sluice.settings.base import Settings
 
 _HEAD = """# Configuration reference
 
 Made by `make docs` from the settings models in `workflow_scripts/sluice/settings/`; a test fails
 when the two differ. Every key of `config.yaml` stands here with its default. Rules that read a key
-rerun when it changes; no other rule does.
+rerun when it changes; no other rule does. Where "no rerun" stands behind them, the key cannot
+change a result, only how long, how fast or for how much it is asked for: a new value holds from the
+rule's next run on.
 
 Change a value in `config.yaml`, in a file of your own (`snakemake --configfile mine.yaml`), or for
 one run (`snakemake --config selection='{selection_percentage: 0.1}'`).
@@ -32,7 +41,7 @@ def config_reference() -> str:
     for name, fields in sections.items():
         if fields is not None:
             parts.append(_chapter(name, schema["properties"][name], fields))
-            parts += _holders(fields, schema)
+            parts += _holders(fields, schema, rules=NESTED_RULES.get(name, {}))
     return "\n".join(parts)
 
 
@@ -40,7 +49,7 @@ def _chapter(name: str, entry: dict[str, Any], fields: dict[str, Any]) -> str:
     is_registry = entry.get("type") == "object"
     note = " One entry per name." if is_registry else ""
     in_rule_order = dict(sorted(fields.items(), key=lambda item: _first_rule(item[0])))
-    table = _table(in_rule_order, readers=_readers(name))
+    table = _table(in_rule_order, readers=_readers(name), nested=NESTED_RULES.get(name, {}))
     return f"## `{name}`\n\n{entry['description']}{note}\n\n{table}"
 
 
@@ -55,7 +64,9 @@ def _section(entry: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] | 
     return fields
 
 
-def _holders(fields: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+def _holders(
+    fields: dict[str, Any], schema: dict[str, Any], *, rules: Mapping[str, tuple[str, ...]]
+) -> list[str]:
     """A table of what stands below the fields that hold settings of their own, which are alike."""
     found = [entry["$ref"].rsplit("/", 1)[1] for entry in fields.values() if "$ref" in entry]
     if not found:
@@ -66,7 +77,10 @@ def _holders(fields: dict[str, Any], schema: dict[str, Any]) -> list[str]:
         for name, entry in schema["$defs"][found[0]]["properties"].items()
     }
     where = f"each of {names}" if len(found) > 1 else names
-    return [f"Below {where}:\n\n{_table(below, readers={})}"]
+    # What is alike is read by the rules of all of them.
+    readers = tuple(dict.fromkeys(rule for each in rules.values() for rule in each))
+    table = _table(below, readers={}, nested=dict.fromkeys(below, readers))
+    return [f"Below {where}:\n\n{table}"]
 
 
 def _readers(section: str) -> Mapping[str, type[Settings]]:
@@ -83,20 +97,28 @@ def _first_rule(name: str) -> int:
     return readers.index(True) if any(readers) else -1
 
 
-def _rules_of(name: str, readers: Mapping[str, type[Settings]]) -> str:
-    """The rules whose scripts take the field of this name."""
+def _rules_of(
+    name: str, readers: Mapping[str, type[Settings]], nested: Mapping[str, tuple[str, ...]]
+) -> str:
+    """The rules whose scripts take the field of this name, and whether it makes them stale."""
     rules = [rule for rule, model in readers.items() if name in model.model_fields]
-    return ", ".join(f"`{rule}`" for rule in rules)
+    listed = ", ".join(f"`{rule}`" for rule in (*rules, *nested.get(name, ())))
+    return f"{listed} (no rerun)" if listed and name in UNTRACKED_NAMES else listed
 
 
-def _table(fields: dict[str, Any], *, readers: Mapping[str, type[Settings]] = RULE_SETTINGS) -> str:
+def _table(
+    fields: dict[str, Any],
+    *,
+    readers: Mapping[str, type[Settings]] = RULE_SETTINGS,
+    nested: Mapping[str, tuple[str, ...]] | None = None,
+) -> str:
     lines = ["| key | legal values | default | meaning | read by |", "|---|---|---|---|---|"]
     for name, entry in fields.items():
         meaning = " ".join(entry.get("description", "").split())
         default = "required" if "default" not in entry else f"`{_shown(entry['default'])}`"
         if "$ref" in entry:
             default = f"`{entry['default']['model']}`" if "model" in entry["default"] else "below"
-        row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name, readers))
+        row = (f"`{name}`", _legal(entry), default, meaning, _rules_of(name, readers, nested or {}))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,8 @@
 """Which family a model is of: judges tend to prefer answers of their own family."""
 
+import json
 import re
+from pathlib import Path
 
 # Names that providers give their models, and the family each belongs to. A name of two families
 # (deepseek-r1-distill-qwen-7b) belongs to both: it may prefer either.
@@ -36,6 +38,25 @@ def families_of(name: str) -> set[str]:
     return {family for family, marks in _FAMILIES.items() if stems & set(marks)}
 
 
+def known_families(model: str) -> set[str]:
+    """The families of a model; empty where none is known.
+
+    The name tells them. Of a folder whose name tells none its config.json may: where the model came
+    from (``_name_or_path``), or else its architecture (``model_type``).
+    """
+    found = families_of(model)
+    if found:
+        return found
+    try:
+        config = json.loads((Path(model) / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return set()
+    if not isinstance(config, dict):
+        return set()
+    families = (families_of(str(config.get(key))) for key in ("_name_or_path", "model_type"))
+    return next(filter(None, families), set())
+
+
 def shared_families(first: str, second: str) -> list[str]:
-    """The families that two models' names have in common, sorted."""
-    return sorted(families_of(first) & families_of(second))
+    """The families that two models have in common, sorted."""
+    return sorted(known_families(first) & known_families(second))

@@ -33,16 +33,22 @@ def read_sealed(path: Path) -> Iterator[dict[str, Any]]:
     return (entry for line in _lines(path) if (entry := unseal(line)) is not None)
 
 
-def recover(path: Path) -> list[dict[str, Any]]:
-    """The entries of all whole lines, and no others left in the file: it can be added to."""
+def recover(path: Path, *, fate: str = "will be made again") -> list[dict[str, Any]]:
+    """The entries of all whole lines, and no others left in the file: it can be added to.
+
+    Args:
+        path: the file; there need not be one.
+        fate: what the warning says of damaged lines.
+    """
     lines = list(_lines(path))
     entries = [entry for line in lines if (entry := unseal(line)) is not None]
     if len(entries) < len(lines):
         logger.warning(
-            "%s: %d of %d lines are damaged and will be made again",
+            "%s: %d of %d lines are damaged and %s",
             path,
             len(lines) - len(entries),
             len(lines),
+            fate,
         )
         with atomic_path(path) as temporary:
             temporary.write_bytes(b"".join(map(seal, entries)))

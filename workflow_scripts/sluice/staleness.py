@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluice.config import UNTRACKED_NAMES
 from sluice.fingerprint import changed_modules
 from sluice.planning import ask_snakemake
 from sluice.run_records import RunRecord, read_run_record
+from sluice.settings.device import ComputeShare
 
 _JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$")
 _FIELD = re.compile(r"^    (output|reason|wildcards): (.*)$")
@@ -120,11 +122,14 @@ def records_of(jobs: Iterable[StaleJob], *, root: Path = Path()) -> dict[str, Ru
 
 
 def flag_changes(before: str, now: str) -> list[str]:
-    """What differs between the flags of two command lines, as ``--flag old -> new``."""
+    """What differs between the flags of two command lines, as ``--flag old -> new``.
+
+    Flags that make nothing stale are no reason, and are left out.
+    """
     old, new = _flags(before), _flags(now)
     changes = []
     for flag in [*old, *(flag for flag in new if flag not in old)]:
-        if old.get(flag) != new.get(flag):
+        if old.get(flag) != new.get(flag) and _is_tracked(flag):
             changes.append(f"{flag} {_shown(old.get(flag))} -> {_shown(new.get(flag))}")
     return changes
 
@@ -169,6 +174,12 @@ def _flags(command: str) -> dict[str, tuple[str, ...]]:
         elif name:
             flags[name] = (*flags[name], word)
     return flags
+
+
+def _is_tracked(flag: str) -> bool:
+    """Whether another value makes a step stale; ``--judge.max-cost``, for one, does not."""
+    name = flag.removeprefix("--").rpartition(".")[2].replace("-", "_")
+    return name not in UNTRACKED_NAMES and name not in ComputeShare.model_fields
 
 
 def _shown(values: tuple[str, ...] | None) -> str:

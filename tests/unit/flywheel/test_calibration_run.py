@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from support import ROOT
 
-from sluice.errors import DataError
+from sluice.errors import DataError, EngineError
 from sluice.files import read_json, write_json
 from sluice.flywheel.calibration_picture import plot_judge_calibration
 from sluice.flywheel.calibration_run import Prompts, calibrate_judge
@@ -15,7 +15,7 @@ from sluice.flywheel.offline_law import read_law
 from sluice.flywheel.offline_roles import Refusal
 from sluice.flywheel.pairwise import compare_messages, first_prompts, parse_winner
 from sluice.settings.calibration import CalibrateJudge
-from sluice.settings.llm import Endpoint
+from sluice.settings.llm import Endpoint, Judge
 
 LAW = ROOT / "resources/demo/cases.json"
 PROMPTS = Prompts(
@@ -95,6 +95,33 @@ def test_equal_answers_are_not_compared(calibrated):
     assert found["evaluator", "flip_rate"]["n"] == 30
     # twenty got better, ten got worse
     assert found["evaluator", "later_share"]["value"] == pytest.approx(2 / 3)
+
+
+def test_what_the_examination_is_worth_stands_in_its_output(calibrated):
+    spending = read_json(calibrated / "judge_calibration.json")["spending"]
+    assert spending.keys() == {"judge", "evaluator"}
+    for booked in spending.values():
+        assert booked["prompt_tokens"] > booked["completion_tokens"] > 0
+        assert booked["cost"] == 0, "the built-in server costs nothing"
+
+
+def test_cost_of_the_examination_is_at_the_judges_price_and_in_its_budget(tmp_path):
+    simulation = _simulation(tmp_path / "s.json", [RIGHT, WRONG])
+    judge = Judge(price_per_million_input=1000, max_cost=0.01)
+    again = judge.model_copy(update={"max_cost": None})
+    for endpoint in (judge, judge, again):
+        options = {
+            "generator": "base", "earlier": None, "judges": {"judge": endpoint},
+            "prompts": PROMPTS, "settings": CalibrateJudge(), "output": tmp_path / "c.csv",
+            "answer_cache": tmp_path / "cache",
+        }  # fmt: skip
+        if endpoint is judge:
+            with pytest.raises(EngineError, match="the budget is spent"):
+                calibrate_judge(simulation, **options)
+        else:
+            calibrate_judge(simulation, **options)
+    booked = read_json(tmp_path / "c.json")["spending"]["judge"]
+    assert booked["cost"] == pytest.approx(booked["prompt_tokens"] / 1000)
 
 
 def test_second_run_gives_the_same_bytes(calibrated, tmp_path):

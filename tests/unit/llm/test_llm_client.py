@@ -3,10 +3,14 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
 
 import httpx2
 import openai
@@ -18,7 +22,9 @@ from sluice.errors import EngineError
 from sluice.llm.cache import FILE_NAME, AnswerCache
 from sluice.llm.client import Access, ChatClient, RequestError
 from sluice.llm.replies import Reply as Answer
+from sluice.llm.replies import Usage, read_usage
 from sluice.llm.spending import Budget, Prices
+from sluice.llm.waiting import LONGEST_WISH_S, wait_s, wished_wait_s
 
 KEY = "sk-do-not-tell-anyone-4711"
 
@@ -53,22 +59,59 @@ def _error(headers):
 
 
 @pytest.mark.parametrize(
-    ("attempt", "low", "high"), [(0, 1, 2), (1, 2, 4), (3, 8, 16), (40, 60, 60)]
+    ("attempt", "low", "high"), [(0, 1, 2), (1, 2, 4), (3, 8, 16), (40, 30, 60)]
 )
 def test_wait_doubles_with_jitter_up_to_a_minute(attempt, low, high):
-    client = ChatClient(Access("http://x", first_wait_s=2.0))
-    waits = [client.wait_s(ValueError(), attempt) for _ in range(200)]
+    wished_s = wished_wait_s(ValueError())
+    waits = [wait_s(attempt, first_wait_s=2.0, wished_s=wished_s) for _ in range(200)]
     assert low <= min(waits) <= max(waits) <= high
-    assert (len(set(waits)) > 100) is (low < high)
+    assert len(set(waits)) > 100
 
 
 @pytest.mark.parametrize(
-    ("wished", "least", "most"),
-    [("7", 7, 7), ("0.1", 0.25, 0.5), ("900", 60, 60), ("Wed, 21 Oct 2026", 0.25, 0.5)],
+    ("attempt", "wished_s", "least", "most"),
+    [(0, 7, 7, 7.7), (0, 0.2, 0.25, 0.7), (0, 300, 300, 330), (6, 20, 20, 32)],
 )
-def test_a_longer_wait_that_the_server_wishes_is_kept(wished, least, most):
-    wait_s = ChatClient(Access("http://x")).wait_s(_error({"retry-after": wished}), 0)
-    assert least <= wait_s <= most
+def test_a_longer_wait_that_the_server_wishes_is_kept_with_jitter_on_top(
+    attempt, wished_s, least, most
+):
+    waits = [wait_s(attempt, first_wait_s=0.5, wished_s=wished_s) for _ in range(200)]
+    assert least <= min(waits) <= max(waits) <= most
+    assert len(set(waits)) > 100
+
+
+@pytest.mark.parametrize(
+    ("said", "wished_s"),
+    [
+        ("7", 7), (" 120 ", 120), ("1.5", 1.5), ("-3", 0), ("nan", 0), ("", 0), ("soon", 0),
+        ("Wed, 21 Oct 2026", 0), ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+    ],
+)  # fmt: skip
+def test_seconds_that_a_server_asks_for(said, wished_s):
+    assert wished_wait_s(_error({"retry-after": said})) == wished_s
+
+
+@pytest.mark.parametrize(
+    "form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+)
+def test_a_date_that_a_server_names_is_waited_for(form):
+    date = (datetime.now(UTC) + timedelta(seconds=300)).strftime(form)
+    # The date has whole seconds, and the test itself takes a moment.
+    assert 240 < wished_wait_s(_error({"retry-after": date})) <= 300
+
+
+@pytest.mark.parametrize("is_date", [False, True])
+def test_a_wait_beyond_the_limit_ends_the_run_and_is_named(is_date):
+    moment = datetime.now(UTC) + timedelta(seconds=7200)
+    said = format_datetime(moment, usegmt=True) if is_date else "7200"
+    reply = Reply(429, b'{"error": {"message": "later"}}', {"Retry-After": said})
+    with LocalServer(lambda number, body: reply) as server:
+        _, (error,) = _ask(_access(server), _body("a"))
+    assert isinstance(error, EngineError)
+    assert not isinstance(error, RequestError), "no other request would do better"
+    assert re.match(r"the server asks to wait 7,\d{3} s: RateLimitError", error.what)
+    assert f"{LONGEST_WISH_S:g} s" in error.expected
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(("status", "is_fatal"), [(400, 0), (422, 0), (401, 1), (403, 1), (404, 1)])
@@ -109,8 +152,9 @@ def test_a_kept_answer_needs_the_very_same_request(tmp_path):
         _, first = _ask(access, _body("a", seed=1), cache=cache)
         client, again = _ask(access, _body("a", seed=1), cache=AnswerCache(tmp_path))
         assert again == first
-        assert (client.spending.num_requests, client.spending.num_kept) == (0, 1)
+        assert (client.spending.num_requests, client.num_kept) == (0, 1)
         assert client.spending.num_tokens == 0
+        assert client.answered == Usage(11, 7), "what it is worth, whenever it was paid for"
         others = [_body("a", seed=2), _body("a", seed=1, response_format={}), _body("b", seed=1)]
         _ask(access, *others, cache=cache)
     assert len(server.requests) == 4
@@ -133,10 +177,35 @@ def test_budget_in_money_is_checked_before_each_request():
         access = _access(server, prices=prices, budget=budget, concurrency=1)
         client, answers = _ask(access, *(_body(str(n)) for n in range(5)))
     assert len(server.requests) == 3  # 92, 184, then 276 are spent
-    assert client.spending.cost(prices) == pytest.approx(0.000276)
+    assert client.spending.cost == pytest.approx(0.000276)
     errors = [each for each in answers if isinstance(each, EngineError)]
     assert len(errors) == 2
     assert "the budget is spent: 0.0003" in errors[0].what
+
+
+def test_answers_that_cannot_be_used_are_paid_from_the_budget():
+    access = {"prices": Prices(2.0, 10.0), "budget": Budget(max_cost=0.0002), "max_retries": 50}
+    with LocalServer(lambda number, body: completion(None)) as server:
+        client, (error,) = _ask(_access(server, **access), _body("a"))
+    assert "the budget is spent" in error.what
+    assert len(server.requests) == 3
+    assert client.spending.cost == pytest.approx(0.000276)
+    assert client.answered == Usage(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        ({"prompt_tokens": 11, "completion_tokens": 7}, (11, 7)),
+        ({"prompt_tokens": "11", "completion_tokens": None}, (11, 0)),
+        ({"prompt_tokens": -11, "completion_tokens": float("inf")}, (0, 0)),
+        ({"prompt_tokens": [1], "completion_tokens": "many"}, (0, 0)),
+        ({}, (0, 0)),
+    ],
+)
+def test_tokens_are_counted_as_far_as_the_server_says_them(usage, counted):
+    assert read_usage(SimpleNamespace(usage=SimpleNamespace(**usage))) == Usage(*counted)
+    assert read_usage("no answer at all") == Usage(0, 0)
 
 
 def test_a_refusal_is_an_answer_without_text():

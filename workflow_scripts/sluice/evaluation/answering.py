@@ -6,6 +6,7 @@ from pathlib import Path
 from sluice.engines.engine import Engine
 from sluice.evaluation.answers import generate_answers, read_suite, write_answers
 from sluice.logs import get_logger
+from sluice.settings.base import dump_tracked
 from sluice.settings.evaluation import GenerateAnswers
 from sluice.state import clear_state, open_state
 
@@ -38,7 +39,7 @@ def answer_suite(
     state = open_state(
         state_root,
         script="generate_answers",
-        settings={**settings.model_dump(), **names},
+        settings={**dump_tracked(settings), **names},
         inputs=[samples, *local.values()],
     )
     answers = generate_answers(

@@ -22,6 +22,7 @@ from sluice.flywheel.calibration import (
 from sluice.flywheel.judged import is_good
 from sluice.flywheel.judging import Judge
 from sluice.flywheel.judging_run import SIMULATION, TalkData, check_rubric, read_simulation
+from sluice.flywheel.kinship import warn_of_kinship
 from sluice.flywheel.messages import without_thoughts
 from sluice.flywheel.pairwise import compare_pair, first_prompts
 from sluice.flywheel.simulation import run_all
@@ -32,8 +33,8 @@ from sluice.grading.exact import grade_exact
 from sluice.grading.number import grade_number
 from sluice.llm.cache import AnswerCache
 from sluice.llm.client import ChatClient
+from sluice.llm.spending_log import SpendingLog
 from sluice.logs import get_logger
-from sluice.model_families import shared_families
 from sluice.seeds import derive_seed
 from sluice.settings.calibration import CalibrateJudge
 from sluice.settings.llm import Endpoint
@@ -101,13 +102,19 @@ def calibrate_judge(
     pairs = first_prompts([each for each in before if each["id"] in names], dialogues)
     measures: list[Measure] = []
     rated: dict[str, dict[tuple[str, int], Rated]] = {}
+    spending: dict[str, dict[str, float]] = {}
     for role, endpoint in judges.items():
-        rated[role], compared = _examine(
-            endpoint, dialogues, pairs, settings=settings, prompts=prompts, cache=answer_cache
+        log = SpendingLog(answer_cache, output=output, role=role)
+        rated[role], compared, spending[role] = _examine(
+            *(endpoint, dialogues, pairs),
+            settings=settings,
+            prompts=prompts,
+            cache=answer_cache,
+            log=log,
         )
         measures += _measures_of(role, list(rated[role].values()), compared, settings)
     measures += _agreement(rated, settings)
-    _write(measures, generator, judges, settings, output=output)
+    _write(measures, generator, judges, settings, spending=spending, output=output)
 
 
 def draw_dialogues(dialogues: Dialogues, settings: CalibrateJudge) -> list[Mapping[str, Any]]:
@@ -127,19 +134,21 @@ def _examine(
     settings: CalibrateJudge,
     prompts: Prompts,
     cache: Path,
-) -> tuple[dict[tuple[str, int], Rated], list[Pair]]:
-    """Asks one judge: every exchange several times, every pair in both orders."""
+    log: SpendingLog,
+) -> tuple[dict[tuple[str, int], Rated], list[Pair], dict[str, float]]:
+    """Asks one judge: every exchange several times, every pair in both orders; with the cost."""
     text, comparison = read_prompt(prompts.verdict), read_prompt(prompts.comparison)
     rubric = Rubric(settings.dimensions, settings.lowest_score, settings.highest_score)
     check_rubric(text, rubric, where=prompts.verdict)
     with reachable(endpoint, law_path=prompts.law) as access:
 
-        async def work() -> tuple[dict[tuple[str, int], Rated], list[Pair]]:
-            async with ChatClient(access, cache=AnswerCache(cache)) as client:
+        async def work() -> tuple[dict[tuple[str, int], Rated], list[Pair], dict[str, float]]:
+            async with ChatClient(access, cache=AnswerCache(cache), log=log) as client:
                 judge = Judge(
                     client, endpoint.model, text, rubric, settings.judge_max_tokens, settings.seed
                 )
-                return await _ask(judge, dialogues, pairs, settings=settings, prompt=comparison)
+                found = await _ask(judge, dialogues, pairs, settings=settings, prompt=comparison)
+                return *found, access.prices.book(client.answered)
 
         return asyncio.run(work())
 
@@ -227,24 +236,21 @@ def _write(
     judges: Mapping[str, Endpoint],
     settings: CalibrateJudge,
     *,
+    spending: Mapping[str, Mapping[str, float]],
     output: Path,
 ) -> None:
     rows = [_flat(each) for each in measures]
     examined = {}
     for role, endpoint in judges.items():
-        shared = shared_families(endpoint.model, model)
+        shared = warn_of_kinship(role, endpoint.model, model=model)
         examined[role] = {"model": endpoint.model, "families_shared_with_the_model": shared}
-        if shared:
-            logger.warning(
-                "%s %s and the model %s are both of the family %s: it may prefer its own answers",
-                *(role, endpoint.model, model, ", ".join(shared)),
-            )
     content = {
         "format_version": 1,
         "model": model,
         "judges": examined,
         "settings": settings.model_dump(mode="json"),
         "measures": rows,
+        "spending": spending,
     }
     write_json(output.with_suffix(".json"), content)
     write_csv(output, pd.DataFrame(rows))

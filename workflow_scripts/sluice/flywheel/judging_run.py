@@ -9,12 +9,15 @@ from typing_extensions import TypedDict
 from sluice.errors import DataError
 from sluice.files import hash_file, write_json
 from sluice.flywheel.judging import Judge, count_verdicts, judge_dialogues
+from sluice.flywheel.kinship import warn_of_kinship
 from sluice.flywheel.simulation_run import FORMAT_VERSION, read_prompt
 from sluice.flywheel.speaking import reachable
 from sluice.flywheel.verdicts import Rubric
 from sluice.forms import Form, read_artifact
 from sluice.llm.cache import AnswerCache
 from sluice.llm.client import ChatClient
+from sluice.llm.replies import Usage
+from sluice.llm.spending_log import SpendingLog
 from sluice.logs import get_logger
 from sluice.settings.flywheel import JudgeResponses
 from sluice.settings.llm import Endpoint
@@ -49,6 +52,7 @@ SIMULATION = Form(TalkData, "simulation data", "simulate_dialogues")
 def judge_responses(
     simulation: Path,
     *,
+    generator: str | None = None,
     settings: JudgeResponses,
     endpoint: Endpoint,
     prompt: Path,
@@ -62,6 +66,8 @@ def judge_responses(
 
     Args:
         simulation: simulation_data.json.
+        generator: name of the model that answered, which tells its family; where None, the one
+            that the simulation names.
         settings: dimensions, scale, how much may fail.
         endpoint: who judges.
         prompt: the judge's instructions and rubric.
@@ -76,10 +82,12 @@ def judge_responses(
     text = read_prompt(prompt)
     rubric = Rubric(settings.dimensions, settings.lowest_score, settings.highest_score)
     check_rubric(text, rubric, where=prompt)
+    warn_of_kinship("judge", endpoint.model, model=generator or data.get("model", "(unnamed)"))
     with reachable(endpoint, law_path=law_path) as access:
 
         async def work() -> tuple[list[dict[str, Any]], int, int]:
-            async with ChatClient(access, cache=AnswerCache(answer_cache)) as client:
+            log = SpendingLog(answer_cache, output=output)
+            async with ChatClient(access, cache=AnswerCache(answer_cache), log=log) as client:
                 judge = Judge(
                     client,
                     endpoint.model,
@@ -92,17 +100,17 @@ def judge_responses(
                     data["dialogues"], judge=judge, max_failed_share=settings.max_failed_share
                 )
                 logger.info(
-                    "%d requests sent, %d answers kept from before, %.4f spent now",
+                    "%d requests sent, %d answers kept from before, %.4f spent now, %.4f before",
                     client.spending.num_requests,
-                    client.spending.num_kept,
-                    client.spending.cost(access.prices),
+                    client.num_kept,
+                    client.spending.cost,
+                    log.earlier.cost,
                 )
                 return made
 
         verdicts, num_prompt, num_completion = asyncio.run(work())
     counts = count_verdicts(verdicts)
     logger.info(", ".join(f"{name} {number:,}" for name, number in counts.items()))
-    cost = access.prices.cost(num_prompt_tokens=num_prompt, num_completion_tokens=num_completion)
     write_json(
         output,
         {
@@ -113,11 +121,7 @@ def judge_responses(
             "scale": [rubric.lowest, rubric.highest],
             "verdicts": verdicts,
             "counts": counts,
-            "spending": {
-                "prompt_tokens": num_prompt,
-                "completion_tokens": num_completion,
-                "cost": round(cost, 6),
-            },
+            "spending": access.prices.book(Usage(num_prompt, num_completion)),
         },
     )
 

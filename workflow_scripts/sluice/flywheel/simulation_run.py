@@ -19,8 +19,11 @@ from sluice.flywheel.speaking import reachable
 from sluice.flywheel.topics import Topic, choose_topics, read_topics
 from sluice.llm.cache import AnswerCache
 from sluice.llm.client import Access, ChatClient
+from sluice.llm.replies import Usage
 from sluice.llm.spending import Prices
+from sluice.llm.spending_log import SpendingLog
 from sluice.logs import get_logger
+from sluice.settings.base import dump_tracked
 from sluice.settings.flywheel import SimulateDialogues
 from sluice.settings.llm import Endpoint
 from sluice.state import clear_state, open_state
@@ -101,6 +104,7 @@ def simulate_dialogues(
                 user_model=endpoint.model,
                 access=user_access,
                 cache=AnswerCache(answer_cache),
+                spent=SpendingLog(answer_cache, output=output),
                 server=server,
                 log=log,
             )
@@ -115,7 +119,7 @@ def simulate_dialogues(
             "user_model": endpoint.model,
             "system_prompt": system_prompt,
             "settings": {
-                **settings.model_dump(mode="json"),
+                **dump_tracked(settings),
                 "part": sources.part,
                 "user_prompt": sources.user_prompt.name,
             },
@@ -136,6 +140,7 @@ async def _talk(
     user_model: str,
     access: Access,
     cache: AnswerCache,
+    spent: SpendingLog,
     server: LocalServer,
     log: ExchangeLog,
 ) -> list[Dialogue]:
@@ -149,7 +154,8 @@ async def _talk(
         max_new_tokens=settings.max_new_tokens,
     )
     local = Access(server.url, concurrency=how.concurrency or access.concurrency)
-    async with ChatClient(access, cache=cache) as user_client, ChatClient(local) as model_client:
+    user_client, model_client = ChatClient(access, cache=cache, log=spent), ChatClient(local)
+    async with user_client, model_client:
         dialogues = await simulate(
             topics,
             plan=Plan(
@@ -180,9 +186,12 @@ async def _talk(
             log=log,
         )
         logger.info(
-            "simulated user: %d requests sent, %d answers kept from before; model: %d requests",
+            "simulated user: %d requests sent, %d answers kept from before, %.4f spent now, %.4f "
+            "before; model: %d requests",
             user_client.spending.num_requests,
-            user_client.spending.num_kept,
+            user_client.num_kept,
+            user_client.spending.cost,
+            spent.earlier.cost,
             model_client.spending.num_requests,
         )
         return dialogues
@@ -204,12 +213,7 @@ def _spending(dialogues: Sequence[Dialogue], prices: Prices) -> dict[str, float]
     """What the simulated user's messages are worth, whenever they were paid for."""
     num_prompt = sum(each.num_prompt_tokens for each in dialogues)
     num_completion = sum(each.num_completion_tokens for each in dialogues)
-    cost = prices.cost(num_prompt_tokens=num_prompt, num_completion_tokens=num_completion)
-    return {
-        "prompt_tokens": num_prompt,
-        "completion_tokens": num_completion,
-        "cost": round(cost, 6),
-    }
+    return prices.book(Usage(num_prompt, num_completion))
 
 
 def _what_counts(
@@ -218,7 +222,7 @@ def _what_counts(
     """Everything that can change the dialogues, beside files."""
     is_local = Path(sources.model).exists()
     return {
-        **settings.model_dump(mode="json"),
+        **dump_tracked(settings),
         "model": None if is_local else sources.model,
         "revision": sources.revision,
         "num_topics": sources.num_topics,

@@ -32,7 +32,8 @@ def access_to(
         timeout_s=endpoint.timeout_s,
         max_retries=endpoint.max_retries,
         budget=Budget(max_cost=endpoint.max_cost),
-        budget_hint="answers so far are kept; raise max_cost and run again to go on from there",
+        budget_hint="answers so far are kept, and trying again spends nothing more; raise max_cost "
+        "and run again to go on from there",
         prices=Prices(endpoint.price_per_million_input, endpoint.price_per_million_output),
     )
 

@@ -1,14 +1,13 @@
 """A client for any OpenAI-compatible server: OpenAI, DeepSeek, vLLM's and transformers' own.
 
 Requests run concurrently up to a bound; transient errors are sent again with growing waits; answers
-are kept on disk; a budget stops the run. The key stays in memory.
+are kept on disk; a budget, which may hold for several runs, stops the run. The key stays in memory.
 """
 
 import asyncio
 import hashlib
 import importlib.util
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -16,14 +15,15 @@ from typing import Any, Self
 
 from sluice.errors import EngineError
 from sluice.llm.cache import AnswerCache
-from sluice.llm.replies import MalformedAnswerError, Reply, read_reply
+from sluice.llm.replies import MalformedAnswerError, Reply, Usage, read_reply, read_usage
 from sluice.llm.spending import Budget, Prices, Spending, check_budget
+from sluice.llm.spending_log import SpendingLog
+from sluice.llm.waiting import LONGEST_WISH_S, wait_s, wished_wait_s
 from sluice.logs import get_logger
 
 logger = get_logger(__name__)
 
 FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 60.0
 NO_KEY = "none"
 """The client library insists on a key, a server of one's own often does not."""
 
@@ -59,11 +59,19 @@ class ChatClient:
     Args:
         access: the server, limits and prices.
         cache: where answers are kept; None keeps none.
+        log: where the spending of all runs is kept, to which the budget then applies; with None it
+            applies to this client's alone.
     Raises:
         EngineError: the client library is not installed.
     """
 
-    def __init__(self, access: Access, *, cache: AnswerCache | None = None) -> None:
+    def __init__(
+        self,
+        access: Access,
+        *,
+        cache: AnswerCache | None = None,
+        log: SpendingLog | None = None,
+    ) -> None:
         if importlib.util.find_spec("openai") is None:
             raise EngineError(
                 "servers are asked with the library openai, which is not installed",
@@ -71,7 +79,14 @@ class ChatClient:
             )
         self.access = access
         self.spending = Spending()
+        """What this client sent and was billed."""
+        self.num_kept = 0
+        """Answers that an earlier run had paid for."""
+        self.answered = Usage(0, 0)
+        """What the answers that were given are worth, kept ones too."""
         self._cache = cache
+        self._log = log
+        self._earlier = log.earlier if log else Spending()
         self._client: Any = None
         self._slots = asyncio.Semaphore(access.concurrency)
 
@@ -110,11 +125,15 @@ class ChatClient:
         """
         reply = self.kept(body)
         if reply is not None:
-            self.spending.num_kept += 1
-            return reply
-        reply = await self._send_until_answered(body)
-        if self._cache:
-            self._cache.add(self._hash(body), reply)
+            self.num_kept += 1
+        else:
+            reply = await self._send_until_answered(body)
+            if self._cache:
+                self._cache.add(self._hash(body), reply)
+        self.answered = Usage(
+            self.answered.num_prompt_tokens + reply.num_prompt_tokens,
+            self.answered.num_completion_tokens + reply.num_completion_tokens,
+        )
         return reply
 
     async def _send_until_answered(self, body: Mapping[str, Any]) -> Reply:
@@ -138,9 +157,12 @@ class ChatClient:
                 if is_empty or attempt == self.access.max_retries:
                     kind = EngineError if is_empty else RequestError
                     raise self._failure(error, kind=kind, attempts=attempt + 1) from None
-                wait_s = self.wait_s(error, attempt)
-                logger.warning("%s; again in %.1f s", self._describe(error), wait_s)
-                await asyncio.sleep(wait_s)
+                wished_s = wished_wait_s(error)
+                if wished_s > LONGEST_WISH_S:
+                    raise self._too_long(error, wished_s) from None
+                pause_s = wait_s(attempt, first_wait_s=self.access.first_wait_s, wished_s=wished_s)
+                logger.warning("%s; again in %.1f s", self._describe(error), pause_s)
+                await asyncio.sleep(pause_s)
                 attempt += 1
             except openai.APIError as error:
                 status = getattr(error, "status_code", None)
@@ -149,30 +171,35 @@ class ChatClient:
 
     async def _send(self, body: Mapping[str, Any]) -> Reply:
         access = self.access
-        check_budget(self.spending, access.budget, prices=access.prices, hint=access.budget_hint)
-        self.spending.num_requests += 1
+        check_budget(
+            self.spending, earlier=self._earlier, budget=access.budget, hint=access.budget_hint
+        )
+        self._spend(Spending(num_requests=1))
         try:
             answer = await self._client.chat.completions.create(**body)
         except json.JSONDecodeError as error:
             raise MalformedAnswerError(f"the answer is not JSON: {error}") from None
+        # An answer that cannot be used is billed as well.
+        usage = read_usage(answer)
+        tokens = (usage.num_prompt_tokens, usage.num_completion_tokens)
+        self._spend(Spending(0, *tokens, cost=access.prices.cost(usage)))
         reply = read_reply(answer)
-        self.spending.add(reply)
         refusal = None if reply.refusal is None else self._redact(reply.refusal)
         return replace(reply, text=self._redact(reply.text), refusal=refusal)
 
-    def wait_s(self, error: Exception, attempt: int) -> float:
-        """Seconds until the next attempt: the server's own wish where it names a longer one.
+    def _spend(self, part: Spending) -> None:
+        """Counts what was sent or billed, on disk first."""
+        if self._log:
+            self._log.add(part)
+        self.spending.add(part)
 
-        Without it the bound doubles each time, and the wait lies anywhere in its upper half, so
-        that clients that failed together do not come back together.
-        """
-        headers = getattr(getattr(error, "response", None), "headers", {})
-        try:
-            wished = float(headers.get("retry-after", 0))
-        except ValueError:
-            wished = 0.0
-        bound = self.access.first_wait_s * 2 ** min(attempt, 30)
-        return float(min(max(wished, bound * random.uniform(0.5, 1.0)), _LONGEST_WAIT_S))
+    def _too_long(self, error: Exception, wished_s: float) -> EngineError:
+        return EngineError(
+            f"the server asks to wait {wished_s:,.0f} s: {self._describe(error)}",
+            where=self.access.base_url,
+            expected=f"a wait of at most {LONGEST_WISH_S:,.0f} s (Retry-After)",
+            hint="answers so far are kept; run again after that time to go on from there",
+        )
 
     def _failure(self, error: Exception, *, kind: type[EngineError], attempts: int) -> EngineError:
         tries = f" ({attempts} attempts)" if attempts > 1 else ""

@@ -12,6 +12,14 @@ class MalformedAnswerError(Exception):
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a server bills for."""
+
+    num_prompt_tokens: int
+    num_completion_tokens: int
+
+
+@dataclass(frozen=True)
 class Reply:
     """One answer of a server."""
 
@@ -22,6 +30,22 @@ class Reply:
     finish_reason: Literal["stop", "length"] = "stop"
     refusal: str | None = None
     """The words in which the model refused, where it did; ``text`` is then empty."""
+
+
+def read_usage(answer: Any) -> Usage:
+    """The tokens that a server bills for an answer, which need not be one that `read_reply` takes.
+
+    What the server does not say, or says as no number, counts as 0.
+    """
+    usage = getattr(answer, "usage", None)
+    return Usage(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+
+
+def _count(usage: Any, name: str) -> int:
+    try:
+        return max(int(getattr(usage, name, 0) or 0), 0)
+    except (OverflowError, TypeError, ValueError):
+        return 0
 
 
 def read_reply(answer: Any) -> Reply:

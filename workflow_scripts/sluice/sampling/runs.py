@@ -15,7 +15,7 @@ from sluice.sampling.sampling import (
 )
 from sluice.sampling.statistics import summarise
 from sluice.sampling.writing import write_sampled
-from sluice.settings.base import narrow
+from sluice.settings.base import dump_tracked, narrow
 from sluice.settings.engine import EngineSettings
 from sluice.settings.grading import GraderSettings
 from sluice.settings.sampling import TaskSettings
@@ -64,7 +64,7 @@ def sample_responses(
     state = open_state(
         state_root,
         script="sample_responses",
-        settings={**settings.model_dump(), **where, "seed": seed},
+        settings={**dump_tracked(settings), **where, "seed": seed},
         inputs=_inputs(prompts_path, articles, legal_prompt, model, adapter),
     )
     completions, seconds = generate_all(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.settings.base import Settings
+from sluice.settings.base import UNTRACKED, Settings
 from sluice.settings.precision import Precision
 
 
@@ -31,18 +31,20 @@ class EngineSettings(Settings):
     """vllm: tokens of prompt and completion together; the model's own limit where not given."""
     base_url: str | None = None
     """openai: address of the server, such as http://localhost:8000/v1; OpenAI's where not given."""
-    api_key_variable: str = "OPENAI_API_KEY"
+    api_key_variable: Annotated[str, UNTRACKED] = "OPENAI_API_KEY"
     """openai: the environment variable that holds the key. The key itself is never a setting."""
-    concurrency: Annotated[int, Field(ge=1)] = 32
+    concurrency: Annotated[int, Field(ge=1), UNTRACKED] = 32
     """openai: requests under way at once."""
-    timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    timeout_s: Annotated[float, Field(gt=0), UNTRACKED] = 600.0
     """openai: seconds after which a request counts as failed and is sent again."""
-    max_retries: Annotated[int, Field(ge=0)] = 6
+    max_retries: Annotated[int, Field(ge=0), UNTRACKED] = 6
     """openai: how often a request is sent again after a transient error (429, 5xx, time-out, lost
-    connection, malformed answer); waits double from 0.5 s to 60 s."""
-    max_requests: Annotated[int, Field(ge=1)] | None = None
+    connection, malformed answer). Waits double from 0.5 s to 60 s. Where the server asks for more
+    (Retry-After), it gets that and up to a tenth on top; a step that is asked to wait longer than
+    10 minutes stops."""
+    max_requests: Annotated[Annotated[int, Field(ge=1)] | None, UNTRACKED] = None
     """openai: budget of a run in requests, failed ones included; no limit where not given."""
-    max_billed_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_billed_tokens: Annotated[Annotated[int, Field(ge=1)] | None, UNTRACKED] = None
     """openai: budget of a run in tokens, prompts and completions together, as the server counts
     them. Requests under way when it is spent are still paid."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.settings.base import Seeded, Settings
+from sluice.settings.base import UNTRACKED, Seeded, Settings
 from sluice.settings.flywheel_turn import TurnSettings
 
 
@@ -31,7 +31,7 @@ class ServerSettings(Settings):
     """vllm: share of the GPU's memory that it may take."""
     server_max_model_len: Annotated[int, Field(ge=8)] | None = None
     """vllm: tokens of dialogue and answer together; the model's own limit where not given."""
-    server_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    server_timeout_s: Annotated[float, Field(gt=0), UNTRACKED] = 600.0
     """Seconds that the server may take until it answers."""
 
 
