@@ -359,6 +359,14 @@ def test_rejected_row_with_odd_messages_is_shown_as_text(messages, tmp_path):
     _show(tmp_path, ("ledgers", "selected"))
 
 
+def test_rejected_row_whose_reason_has_no_count_is_named(tmp_path):
+    _write(tmp_path)
+    row = {"reason": "too_late", "where": "1", "detail": "", "row": {}}
+    write_lines(tmp_path / "data/samples.rejected.jsonl", [row])
+    with pytest.raises(DataError, match=r"line 1 of .*rejected\.jsonl .* does not count it"):
+        _show(tmp_path, ("ledgers", "selected"))
+
+
 def test_log_of_another_name_is_refused(tmp_path):
     _write(tmp_path)
     (tmp_path / "adapters/tuned/metrics.json").rename(tmp_path / "log.json")

@@ -136,7 +136,10 @@ def _messages(row: Any) -> list[Any] | None:
 def _first_of_each(path: Path, *, reasons: set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for number, line in iterate_lines(path):
-        row = _rejected(line, where=f"line {number:,} of {path}")
+        where = f"line {number:,} of {path}"
+        row = _rejected(line, where=where)
+        if row["reason"] not in reasons:
+            raise _REJECTED.misfit("reason: the ledger does not count it", where=where)
         found.setdefault(row["reason"], row)
         if reasons <= set(found):
             break
