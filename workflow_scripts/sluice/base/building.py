@@ -73,7 +73,9 @@ def build_base_model(
     state = open_state(
         state_root,
         script="train_base_model",
-        settings={**settings.model_dump(mode="json"), "num_processes": accelerator.num_processes},
+        settings=settings.model_dump(mode="json"),
+    # A step's size does not depend on it, so another launcher may start as many as it likes.
+    settings = settings.model_copy(update={"num_processes": accelerator.num_processes})
         # A corpus's description holds the hashes of its files, which may be large.
         inputs=[source if samples_path else source / DESCRIPTION, tokenizer_folder],
     )
