@@ -14,7 +14,7 @@ import pandas as pd
 
 from sluice.errors import DataError, GradingError, shorten_ids
 from sluice.evaluation.answers import Answer, prompt_of
-from sluice.grading.grade import Grader, Verdict
+from sluice.grading.grade import Grader, Verdict, share_of_commonest
 from sluice.intervals import Estimate, Floats, bootstrap_mean, share
 from sluice.records import Sample
 from sluice.seeds import derive_seed
@@ -220,9 +220,7 @@ def evaluation_results(
     """
     *groups, overall = accuracy_table(rows).to_dict("records")
     num_samples = overall["answers"] // overall["n"]
-    answers = Counter(answer.answer for answer in graded if answer.answer is not None)
-    # The commonest; of equally common ones the first by name, whatever the order of the answers.
-    common = min(answers.items(), key=lambda entry: (-entry[1], entry[0]), default=None)
+    common = share_of_commonest([answer.answer for answer in graded])
     return {
         "subject": subject,
         "suite": suite,
@@ -232,6 +230,6 @@ def evaluation_results(
         "overall": {name: value for name, value in overall.items() if name != "group"},
         "groups": groups,
         "verdicts": dict(sorted(Counter(answer.verdict for answer in graded).items())),
-        "commonest_answer": common and {"answer": common[0], "share": common[1] / len(graded)},
+        "commonest_answer": common and {"answer": common[0], "share": common[1]},
         "mean_tokens": sum(answer.num_tokens for answer in graded) / len(graded),
     }
