@@ -24,7 +24,7 @@ class Arguments(GradeAnswers):
     suite: str = "suite"
     """The suite's name, for the results."""
     graded: Path
-    """Graded answers to write, JSONL: the answers' fields, answer, verdict."""
+    """Graded answers to write, JSONL: the answers' fields, answer, verdict, two hashes."""
     table: Path
     """Accuracy by group to write, CSV: group, n, answers, correct, accuracy, low, high."""
     results: Path
@@ -34,13 +34,11 @@ class Arguments(GradeAnswers):
 def main(arguments: Arguments) -> None:
     """Reads, grades, writes."""
     from sluice.evaluation.grading_run import grade_suite
-    from sluice.grading.choosing import make_grader
 
     grade_suite(
         arguments.answers,
         arguments.samples,
-        make_grader(narrow(arguments, GraderSettings)),
-        grader_name=arguments.grader,
+        narrow(arguments, GraderSettings),
         subject=arguments.subject,
         suite=arguments.suite,
         seed=arguments.seed,

@@ -27,11 +27,13 @@ class Arguments(MergeAdapter):
 def main(arguments: Arguments) -> None:
     """Merges, compares, writes."""
     from sluice.training.adapters import BaseModel
-    from sluice.training.merging import merge_adapter
+    from sluice.training.merging import merge_adapter, named_base
 
-    base = None
+    is_trusted = arguments.trust_remote_code
     if arguments.model:
-        base = BaseModel(arguments.model, arguments.revision, arguments.trust_remote_code)
+        base = BaseModel(arguments.model, arguments.revision, is_trusted)
+    else:
+        base = named_base(arguments.adapter, trust_remote_code=is_trusted)
     merge_adapter(
         arguments.adapter,
         arguments.output,

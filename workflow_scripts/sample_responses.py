@@ -27,7 +27,7 @@ class Arguments(TaskSettings, SampleResponses, ComputeShare):
     legal_prompt: Path = Path("resources/prompts/legal_judgment_v1.txt")
     """LawShift: the prompt's template, with {articles} and {fact}."""
     output: Path = Path("sampled_data.json")
-    """Kept completions to write, JSON; the other files appear beside it."""
+    """Kept completions to write, JSON, in a folder of its own: the other files appear beside it."""
     revision: str | None = None
     """Commit, tag or branch of a hub model."""
     adapter: str | None = None

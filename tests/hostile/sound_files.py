@@ -347,6 +347,7 @@ def _readers():
     yield "suite", _one("s.jsonl", lines(SAMPLES), read_suite)
     yield "answers", _one("a.jsonl", lines([ANSWER] * 2), lambda path: read_answers(path, Answer))
     graded = {**ANSWER, "verdict": "correct", "answer": "c"}
+    graded |= {"reference_hash": "0123456789ab", "grader_hash": "ba9876543210"}
     yield "grades", _one("a.jsonl", lines([graded]), lambda path: read_answers(path, GradedAnswer))
     yield (
         "router data",

@@ -1,4 +1,4 @@
-"""A batch that memory does not hold runs in halves; the results are those of the whole."""
+"""A batch that memory does not hold runs in halves, or what did not fit is said."""
 
 import logging
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sluice.errors import DeviceError
-from sluice.memory import FittingBatches
+from sluice.memory import FittingBatches, memory_explained
 
 
 def fitting():
@@ -53,3 +53,19 @@ def test_single_row_that_does_not_fit_is_an_error_with_the_numbers():
     assert "Tried to allocate 2.00 GiB" in str(caught.value)
     assert "more" not in str(caught.value)
     assert caught.value.hint == "less"
+
+
+def test_what_cannot_go_on_with_less_says_what_did_not_fit():
+    with (
+        pytest.raises(DeviceError, match="does not hold a whole model") as caught,
+        memory_explained("a whole model", hint="less"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+    assert "Tried to allocate 2.00 GiB" in str(caught.value)
+    assert "more" not in str(caught.value)
+    assert caught.value.hint == "less"
+
+
+def test_other_errors_are_left_as_they_are():
+    with pytest.raises(RuntimeError, match="size mismatch"), memory_explained("a", hint="b"):
+        raise RuntimeError("size mismatch")

@@ -12,15 +12,16 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from support import ROOT
-from tiny_models import write_tiny_checkpoint
+from tiny_models import byte_tokenizer, write_tiny_checkpoint
 
 from sluice.engines.building import make_engine
 from sluice.engines.engine import Completion, Request, Sampling
-from sluice.engines.vllm_engine import lora_rank
+from sluice.engines.vllm_engine import VllmEngine, lora_rank
 from sluice.errors import EngineError, ModelError
 from sluice.records import Message
 from sluice.settings.engine import EngineSettings
@@ -160,6 +161,59 @@ def test_adapter_in_float32_is_refused_since_vllm_has_no_kernels_for_it(model, a
     assert "merge_adapter" in caught.value.hint
 
 
+class _StandIn:
+    """Hands out and answers ids as it is told, in vLLM's place."""
+
+    def __init__(self, ids, *, answered):
+        self.llm_engine = self
+        self._ids, self._answered = ids, list(answered)
+
+    def enqueue(self, prompts, sampling_params, **_):
+        return self._ids
+
+    def has_unfinished_requests(self):
+        return bool(self._answered)
+
+    def step(self):
+        written = SimpleNamespace(token_ids=[65], finish_reason="stop")
+        id_ = self._answered.pop(0)
+        return [SimpleNamespace(request_id=id_, finished=True, outputs=[written])]
+
+
+@pytest.fixture
+def generate(monkeypatch):
+    lora = SimpleNamespace(LoRARequest=dict)
+    names = {"SamplingParams": dict, "TokensPrompt": dict}
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(**names))
+    monkeypatch.setitem(sys.modules, "vllm.lora", SimpleNamespace(request=lora))
+    monkeypatch.setitem(sys.modules, "vllm.lora.request", lora)
+
+    def generate(ids, *, answered):
+        engine = VllmEngine(_StandIn(ids, answered=answered), byte_tokenizer())
+        requests = [Request((Message(role="user", content=text),), 0) for text in "abc"]
+        return list(engine.generate(requests, sampling=Sampling(**GREEDY), skip=[0]))
+
+    return generate
+
+
+def test_answers_are_those_of_the_requests_whose_ids_they_bear(generate):
+    found = generate(["7-f00", "8-ba5"], answered=["8", "7"])
+    assert [index for index, _ in found] == [2, 1]
+
+
+@pytest.mark.parametrize("ids", [["7-f00", "7-ba5"], ["7-f00"], ["7-f00", "8-ba5", "9-abc"]])
+def test_ids_that_are_not_one_a_prompt_are_refused(generate, ids):
+    with pytest.raises(EngineError, match=r"gave 2 prompts \d ids") as caught:
+        generate(ids, answered=["7"])
+    assert "envs/vllm.yaml" in caught.value.hint
+
+
+@pytest.mark.parametrize("second", ["9", "8"])
+def test_answer_to_a_request_that_does_not_wait_is_refused(generate, second):
+    with pytest.raises(EngineError, match=f"answered a request '{second}', which is none of the 1"):
+        generate(["7-f00", "8-ba5"], answered=["8", second])
+
+
 # File in the wheel -> function or class -> parameters or fields that our engine uses.
 _USED = {
     "vllm/entrypoints/llm.py": {
@@ -171,7 +225,9 @@ _USED = {
             "gpu_memory_utilization",
         },
         "enqueue": {"prompts", "sampling_params", "lora_request", "use_tqdm"},
+        "LLM": {"llm_engine"},
     },
+    "vllm/inputs/llm.py": {"TokensPrompt": {"prompt_token_ids"}},
     "vllm/engine/arg_utils.py": {"EngineArgs": {"max_model_len", "enable_lora", "max_lora_rank"}},
     "vllm/sampling_params.py": {
         "SamplingParams": {
@@ -185,15 +241,25 @@ _USED = {
     },
     "vllm/lora/request.py": {"LoRARequest": {"lora_name", "lora_int_id", "lora_path"}},
     "vllm/v1/engine/llm_engine.py": {"step": set(), "has_unfinished_requests": set()},
-    "vllm/outputs.py": {"CompletionOutput": {"token_ids", "finish_reason"}},
+    "vllm/outputs.py": {
+        "CompletionOutput": {"token_ids", "finish_reason"},
+        "RequestOutput": {"request_id", "finished", "outputs"},
+    },
 }
 
 
 def _names(node):
-    """Parameters of a function, or annotated fields of a class."""
+    """Parameters of a function, or annotated fields of a class and what its methods set."""
     if isinstance(node, ast.ClassDef):
         fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
-        return {each.target.id for each in fields}
+        return {each.target.id for each in fields} | {
+            each.attr
+            for each in ast.walk(node)
+            if isinstance(each, ast.Attribute)
+            and isinstance(each.ctx, ast.Store)
+            and isinstance(each.value, ast.Name)
+            and each.value.id == "self"
+        }
     return {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}
 
 

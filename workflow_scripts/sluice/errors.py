@@ -66,7 +66,7 @@ class EngineError(SluiceError):
 
 
 class DeviceError(EngineError):
-    """A GPU that was asked for is not there, or its memory does not hold a single sample."""
+    """A GPU that was asked for is not there, or its memory does not hold what it must."""
 
 
 class TrainingError(SluiceError):

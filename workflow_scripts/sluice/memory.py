@@ -1,7 +1,8 @@
-"""Batches that a GPU's memory does not hold are halved, and the step goes on."""
+"""Where a GPU's memory does not hold a batch: it is halved, or the step says what to change."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import torch
@@ -51,7 +52,7 @@ class FittingBatches(Generic[T]):
                 start += len(part)
                 continue
             except torch.OutOfMemoryError as error:
-                reason = str(error).splitlines()[0]
+                reason = _reason(error)
             # Here the failed step's tensors, which the traceback held, are gone.
             self._use_smaller_parts(part, num_rows=len(rows), reason=reason)
         return results
@@ -70,6 +71,28 @@ class FittingBatches(Generic[T]):
             "out of GPU memory with %d %s at once: going on with %d",
             *(len(part), self._what, math.ceil(num_rows / self._num_parts)),
         )
+
+
+@contextmanager
+def memory_explained(what: str, *, hint: str) -> Iterator[None]:
+    """Says what did not fit, where the block cannot go on with less.
+
+    Args:
+        what: what memory has to hold, with its numbers.
+        hint: what to change.
+    Raises:
+        DeviceError: memory ran out.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"the GPU's memory does not hold {what}{_memory()} ({_reason(error)})", hint=hint
+        ) from error
+
+
+def _reason(error: torch.OutOfMemoryError) -> str:
+    return str(error).splitlines()[0]
 
 
 def _memory() -> str:

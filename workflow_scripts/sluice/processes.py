@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 
 from sluice.errors import TrainingError
 from sluice.logs import get_logger
@@ -16,19 +15,24 @@ def is_launched() -> bool:
     return "LOCAL_RANK" in os.environ
 
 
+def count_launched() -> int:
+    """How many processes the launcher started, on all machines; 1 where there is no launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def relaunch(num_processes: int) -> bool:
     """Starts this very command line once per process, where more than one is asked for.
 
-    A process that a launcher has already started is left as it is.
+    A process that a launcher has already started goes on, as one of as many as that one started.
 
     Returns:
         Whether the work has been done by the processes that were started.
     Raises:
         TrainingError: two processes would share a GPU, or one of them failed.
     """
+    check_device_count(num_processes)
     if is_launched() or num_processes == 1:
         return False
-    check_device_count(num_processes)
     start_processes(num_processes, what="ddp")
     return True
 
@@ -36,27 +40,30 @@ def relaunch(num_processes: int) -> bool:
 def check_device_count(num_processes: int) -> None:
     """Refuses more processes than GPUs; where there are no GPUs, processes share the CPU.
 
+    Args:
+        num_processes: how many there will be on this machine, where no launcher has started them.
     Raises:
         TrainingError: two processes would share a GPU.
     """
     import torch
 
     num_gpus = torch.cuda.device_count()
+    if is_launched():
+        # Not all launchers say how many there are on this machine; each says which one this is.
+        own_number = int(os.environ["LOCAL_RANK"]) + 1
+        num_processes = int(os.environ.get("LOCAL_WORLD_SIZE", own_number))
     if num_gpus and num_processes > num_gpus:
         raise TrainingError(
             f"{num_processes} processes for {num_gpus} GPUs", expected="one per GPU"
         )
 
 
-def start_processes(
-    num_processes: int, *, what: str, environment: Mapping[str, str] | None = None
-) -> None:
+def start_processes(num_processes: int, *, what: str) -> None:
     """Runs this very command line once per process, and waits for all of them.
 
     Args:
         num_processes: how many.
         what: how they train together, for the log.
-        environment: variables that they get besides this process's own.
     Raises:
         TrainingError: one of them failed; its own message stands above.
     """
@@ -64,9 +71,7 @@ def start_processes(
     # Without the dashes torchrun would take our --r for a short form of one of its own flags.
     words += ["--nproc-per-node", str(num_processes), "--", sys.executable, *sys.argv]
     logger.info("%d processes (%s)", num_processes, what)
-    done = subprocess.run(
-        [sys.executable, *words], env={**os.environ, **(environment or {})}, check=False
-    )
+    done = subprocess.run([sys.executable, *words], check=False)
     if done.returncode:
         raise TrainingError(
             f"the training processes ended with status {done.returncode}; the reason stands above"

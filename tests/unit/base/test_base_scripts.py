@@ -92,15 +92,20 @@ def test_two_processes_learn_text_as_one_does(inputs, of_two, tmp_path):
     assert log["eval_bits_per_byte"] == pytest.approx(expected["eval_bits_per_byte"], rel=1e-2)
 
 
-def test_accelerate_launch_trains_as_one_process_does(inputs, tmp_path):
-    """On samples, of whose targets the two processes have different numbers."""
-    launcher = [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--num_processes=2", "--cpu"),
-        *("--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"),
-    ]
+# Without --multi_gpu accelerate starts one process on a CPU, whatever their number.
+ACCELERATE = (
+    *("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"),
+    *("--mixed_precision=no", "--dynamo_backend=no"),
+)
+
+
+def test_processes_that_accelerate_started_learn_samples_as_one_does(inputs, tmp_path):
+    """Of a step's target tokens the two processes have different numbers."""
     both, alone = tmp_path / "both", tmp_path / "alone"
     words = ["--samples", inputs / "corpus.jsonl", "--num-steps=4"]
-    run(*launcher, *training_words(inputs, both, *words))
+    done = run(sys.executable, "-m", *ACCELERATE, *training_words(inputs, both, *words))
+    # Each process says it once.
+    assert done.stderr.count("parameters on cpu") == 2
     source = {"samples_path": inputs / "corpus.jsonl"}
     expected, expected_weights = train_alone(inputs, alone, source=source, num_steps=4)
     log, weights = result(both)

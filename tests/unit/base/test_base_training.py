@@ -10,12 +10,12 @@ from base_models_for_tests import TINY, TINY_PACKED
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from sluice.base import training
+from sluice.base import building, training
 from sluice.base.building import build_base_model
 from sluice.base.progress import TrainingLog
 from sluice.base.training import Trainer
 from sluice.chat import load_tokenizer
-from sluice.errors import ConfigError, DataError, ModelError, TrainingError
+from sluice.errors import ConfigError, DataError, DeviceError, ModelError, TrainingError
 from sluice.settings.base_model import TrainBaseModel
 
 # 256 bytes and the six special tokens of the tests' tokenizer.
@@ -260,3 +260,32 @@ def test_launched_processes_that_do_not_know_each_other_are_refused(monkeypatch)
     monkeypatch.setattr(training, "Accelerator", lambda **_: SimpleNamespace(num_processes=1))
     with pytest.raises(TrainingError, match=r"2 processes were started, and accelerate joined 1"):
         training.make_accelerator()
+
+
+def test_as_many_processes_divide_a_step_as_a_launcher_started(inputs, tmp_path, monkeypatch):
+    class Loaded(Exception):
+        pass
+
+    def load(source, tokenizer, settings):
+        raise Loaded(f"{settings.num_processes} processes")
+
+    monkeypatch.setattr(building, "make_accelerator", lambda: SimpleNamespace(num_processes=8))
+    monkeypatch.setattr(building, "load_samples", load)
+    with pytest.raises(Loaded, match="8 processes"):
+        build(inputs, tmp_path, num_processes=1)
+
+
+@pytest.mark.parametrize(("accumulation", "num_rows"), [(1, 4), (2, 2), (4, 1)])
+def test_too_little_memory_is_an_error_that_says_what_to_change(
+    inputs, tmp_path, monkeypatch, accumulation, num_rows
+):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    monkeypatch.setattr("transformers.Qwen3Model.forward", full)
+    with pytest.raises(DeviceError, match=r"Tried to allocate 2\.00 GiB") as caught:
+        build(inputs, tmp_path, kind="packed", accumulation=accumulation)
+    assert f"passes of {num_rows} rows x up to 16 tokens" in caught.value.what
+    more = "more accumulation, up to 4, takes the same steps"
+    assert (more in caught.value.hint) is (num_rows > 1)
+    assert "sequence_length" in caught.value.hint

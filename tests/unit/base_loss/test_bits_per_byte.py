@@ -2,7 +2,6 @@
 
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from sluice.base_loss.ranks import Ranks
 from sluice.base_loss.scoring import score_windows
 from sluice.base_loss.windows import plan_windows
 from sluice.chat import load_tokenizer
-from sluice.errors import EngineError, ScoringError
+from sluice.errors import DeviceError, ScoringError
 from sluice.records import Message
 from sluice.sealed_lines import read_sealed
 from sluice.texts import Document
@@ -292,11 +291,24 @@ def test_a_loss_that_is_not_finite_is_an_error(model, tokenizer, tmp_path):
         _loss(broken, _encode(tokenizer, _plain()), tmp_path / "notes")
 
 
-def test_too_little_memory_is_an_error_that_says_what_to_lower(model, tokenizer, tmp_path):
-    class Full(_Counting):
-        def forward(self, **inputs):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+class _Small(_Counting):
+    """A model on a device that holds one window of so many tokens."""
 
-    with pytest.raises(EngineError, match="fit into memory") as caught:
-        _loss(Full(model, limit=0), _encode(tokenizer, _plain()), Path(tmp_path / "notes"))
-    assert "device_batch_size" in caught.value.hint
+    def forward(self, **inputs):
+        if inputs["input_ids"].numel() > self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.model(**inputs)
+
+
+def test_windows_that_do_not_fit_together_are_scored_in_parts(model, tokenizer, tmp_path):
+    split = _encode(tokenizer, _plain())
+    found = _loss(_Small(model, limit=18), split, tmp_path / "a", max_seq_len=9, batch_size=4)
+    expected = _loss(model, split, tmp_path / "b", max_seq_len=9, batch_size=2)
+    assert found["nats"] == pytest.approx(expected["nats"], rel=1e-6)
+    assert found["num_tokens"] == expected["num_tokens"]
+
+
+def test_window_that_does_not_fit_is_an_error_that_says_what_to_lower(model, tokenizer, tmp_path):
+    with pytest.raises(DeviceError, match="does not hold one of the windows") as caught:
+        _loss(_Small(model, limit=8), _encode(tokenizer, _plain()), tmp_path / "n", max_seq_len=9)
+    assert "max_seq_len" in caught.value.hint

@@ -1,5 +1,6 @@
 """Losses do not depend on the way they are computed, whatever the model's family."""
 
+import inspect
 import itertools
 
 import pytest
@@ -8,6 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from sluice.core_metric.questions import Question, Row
 from sluice.core_metric.scoring import Scorer
+from sluice.errors import DeviceError
 
 VOCABULARY = 97
 _SHAPE = {
@@ -192,3 +194,41 @@ def test_questions_give_the_same_batches_in_any_order():
     questions = make_questions()
     plans = [scorer.plan(order) for order in itertools.islice(itertools.permutations(questions), 3)]
     assert plans[0] == plans[1] == plans[2]
+
+
+def _limit_rows(monkeypatch, model, *, rows):
+    """As on a device whose memory holds so many rows of a batch."""
+    forward = model.forward
+
+    def limited(*args, input_ids, **more):
+        if len(input_ids) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(*args, input_ids=input_ids, **more)
+
+    limited.__signature__ = inspect.signature(forward)
+    monkeypatch.setattr(model, "forward", limited)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "bloom"])
+def test_questions_that_do_not_fit_together_are_scored_in_parts(monkeypatch, family):
+    model = make_model(family)
+    questions = make_questions()
+    expected = score_all(Scorer(model, max_batch_tokens=100_000), questions)
+    # A question has at most five options.
+    _limit_rows(monkeypatch, model, rows=5)
+    found = score_all(Scorer(model, max_batch_tokens=100_000), questions)
+    assert found.keys() == expected.keys()
+    for index, scores in expected.items():
+        for score, other in zip(scores, found[index], strict=True):
+            assert (score is None) == (other is None)
+            if score is not None:
+                assert other.mean_loss_nats == pytest.approx(score.mean_loss_nats, abs=3e-5)
+                assert other.is_greedy is score.is_greedy
+
+
+def test_question_that_does_not_fit_is_an_error_that_says_what_to_lower(monkeypatch):
+    model = make_model("qwen3")
+    _limit_rows(monkeypatch, model, rows=0)
+    with pytest.raises(DeviceError, match="does not hold one of the items by itself") as caught:
+        score_all(Scorer(model, max_batch_tokens=4096), make_questions())
+    assert "max_batch_tokens" in caught.value.hint

@@ -31,6 +31,8 @@ def make_graded(rights, *, group=None, suite="s", start=0):
             num_tokens=2,
             answer="yes" if is_right else "no",
             verdict="correct" if is_right else "wrong",
+            reference_hash="0123456789ab",
+            grader_hash="ba9876543210",
         )
         for number, entry in enumerate(rights)
         for sample, is_right in enumerate(entry if isinstance(entry, list) else [entry])

@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import pytest
-from graded_for_tests import make_item
+from graded_for_tests import make_graded, make_item
 from scripted_engine import ScriptedEngine
 from support import ROOT
 
@@ -232,3 +232,12 @@ def test_answers_without_grades_are_no_graded_answers(tmp_path):
     assert "verdict" not in json.loads((tmp_path / "answers.jsonl").read_text())
     with pytest.raises(DataError, match="line 1 is no graded answer: answer: Field required"):
         read_answers(tmp_path / "answers.jsonl", GradedAnswer)
+
+
+def test_graded_answers_of_older_versions_are_to_be_made_anew(tmp_path):
+    (graded,) = make_graded([True])
+    row = graded.model_dump(mode="json", exclude={"reference_hash", "grader_hash"})
+    (tmp_path / "s.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match="reference_hash: Field required") as caught:
+        read_answers(tmp_path / "s.jsonl", GradedAnswer)
+    assert caught.value.hint == "make the file anew, with the script of this version"

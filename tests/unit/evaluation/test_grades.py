@@ -1,5 +1,6 @@
 """Graded answers, and accuracy by group."""
 
+import hashlib
 import json
 
 import pytest
@@ -16,14 +17,13 @@ from sluice.evaluation.grades import (
     read_accuracy_table,
 )
 from sluice.evaluation.grading_run import grade_suite
-from sluice.grading.choosing import make_grader
 from sluice.intervals import share
 from sluice.records import write_samples
 from sluice.settings.grading import GraderSettings
 from sluice.tables import write_csv
 
-EXACT = make_grader(GraderSettings(grader="exact"))
-NUMBER = make_grader(GraderSettings(grader="number"))
+EXACT = GraderSettings(grader="exact")
+NUMBER = GraderSettings(grader="number")
 
 
 def _answer(item, text, *, sample=0, finish_reason="stop"):
@@ -47,6 +47,24 @@ def test_each_answer_gets_the_verdict_of_its_own_reference():
         ("s_1", "2", "wrong"),
         ("s_2", None, "no_answer"),
     ]
+
+
+def test_hashes_differ_where_references_or_settings_do():
+    items = [make_item(1, "1"), make_item(2, "1"), make_item(3, "3")]
+    answers = [_answer(item, "#### 1") for item in items]
+    references = [each.reference_hash for each in grade_answers(answers, items, NUMBER)]
+    assert references[0] == references[1] != references[2]
+    settings = [
+        NUMBER,
+        EXACT,
+        GraderSettings(grader="regex", pattern="(1)"),
+        GraderSettings(grader="regex", pattern="([1])"),
+        GraderSettings(grader="label", labels=("1", "3")),
+        GraderSettings(grader="label", labels=("1", "3", "5")),
+    ]
+    hashes = [{each.grader_hash for each in grade_answers(answers, items, s)} for s in settings]
+    assert [len(each) for each in hashes] == [1] * 6
+    assert len(set.union(*hashes)) == 6
 
 
 def test_answer_that_was_cut_off_is_graded_as_such():
@@ -186,7 +204,6 @@ def test_files_of_a_run_hold_prompt_completion_answer_and_verdict(tmp_path):
         tmp_path / "a.jsonl",
         tmp_path / "s.jsonl",
         NUMBER,
-        grader_name="number",
         subject="m",
         suite="s",
         seed=1,
@@ -205,6 +222,8 @@ def test_files_of_a_run_hold_prompt_completion_answer_and_verdict(tmp_path):
         "num_tokens": 6,
         "answer": "1",
         "verdict": "correct",
+        "reference_hash": hashlib.sha256(b'{"answer": "1"}').hexdigest()[:12],
+        "grader_hash": lines[0]["grader_hash"],
     }
     assert json.loads((tmp_path / "r.json").read_text())["overall"]["accuracy"] == 0.25
     assert (tmp_path / "t.csv").read_text().splitlines()[-1].startswith("overall,4,4,1,0.25")

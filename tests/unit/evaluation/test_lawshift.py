@@ -11,10 +11,11 @@ from sluice.evaluation.answers import Answer, prompt_of
 from sluice.evaluation.grades import grade_answers
 from sluice.evaluation.lawshift import convert_lawshift, read_change_types, read_prompt
 from sluice.evaluation.lawshift_report import lawshift_markdown, lawshift_table
-from sluice.grading.lawshift import grade_lawshift
 from sluice.intervals import difference, share
+from sluice.settings.grading import GraderSettings
 
 TYPES = read_change_types(LABELS_FILE)
+LAWSHIFT = GraderSettings(grader="lawshift")
 
 
 @pytest.fixture(scope="module")
@@ -189,9 +190,7 @@ def _right(item, sample=0):
 
 def test_a_model_that_follows_every_change_is_right_everywhere(lawshift):
     suite = _suite(lawshift)
-    table = lawshift_table(
-        grade_answers(_answers(suite, _right), suite, grade_lawshift), TYPES, seed=1
-    )
+    table = lawshift_table(grade_answers(_answers(suite, _right), suite, LAWSHIFT), TYPES, seed=1)
     assert list(table["folder"]) == [each.name for each in TYPES] + ["overall"]
     assert set(table["original"]) == set(table["poisoned"]) == {1.0}
     assert set(table["change"]) == {0.0}
@@ -201,7 +200,7 @@ def test_a_model_that_follows_every_change_is_right_everywhere(lawshift):
 def test_a_model_that_always_says_40_months_shows_what_it_does_not_follow(lawshift):
     suite = _suite(lawshift)
     answers = _answers(suite, lambda item, sample: "V | 40")
-    table = lawshift_table(grade_answers(answers, suite, grade_lawshift), TYPES, seed=1)
+    table = lawshift_table(grade_answers(answers, suite, LAWSHIFT), TYPES, seed=1)
     # Original: all but NX. Poisoned: V (13) and NX.
     whole = table.iloc[-1]
     assert whole["original"] == pytest.approx(30 / 31)
@@ -217,7 +216,7 @@ def test_a_model_that_always_says_40_months_shows_what_it_does_not_follow(lawshi
 def test_several_answers_to_a_case_are_averaged(lawshift):
     suite = _suite(lawshift)
     answers = _answers(suite, lambda item, n: _right(item) if n else "?", num_samples=4)
-    table = lawshift_table(grade_answers(answers, suite, grade_lawshift), TYPES, seed=1)
+    table = lawshift_table(grade_answers(answers, suite, LAWSHIFT), TYPES, seed=1)
     assert set(table["original"]) == set(table["poisoned"]) == {0.75}
     assert list(table["n_original"]) == [2] * 31 + [62]
 
@@ -225,7 +224,7 @@ def test_several_answers_to_a_case_are_averaged(lawshift):
 def test_table_reads_well_as_markdown(lawshift):
     suite = _suite(lawshift)
     answers = _answers(suite, lambda item, sample: "V | 40")
-    table = lawshift_table(grade_answers(answers, suite, grade_lawshift), TYPES, seed=1)
+    table = lawshift_table(grade_answers(answers, suite, LAWSHIFT), TYPES, seed=1)
     page = lawshift_markdown(table, subject="m", has_several_answers=False)
     lines = page.splitlines()
     assert lines[0] == "# LawShift: m"

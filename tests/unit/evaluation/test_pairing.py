@@ -164,6 +164,21 @@ def test_same_ids_with_other_prompts_or_groups_are_refused():
         pair_items("s", first, changed)
 
 
+@pytest.mark.parametrize(
+    ("field", "what"),
+    [
+        ("reference_hash", "were compared with another reference"),
+        ("grader_hash", "were graded with other settings"),
+    ],
+)
+def test_answers_that_were_graded_differently_are_refused(field, what):
+    first = make_graded([True] * 3)
+    changed = [*first[:2], first[2].model_copy(update={field: "f" * 12})]
+    with pytest.raises(DataError, match=rf"1 items {what} on the other side \(s_2\)") as caught:
+        pair_items("s", first, changed)
+    assert "grade both anew" in caught.value.hint
+
+
 def test_nothing_is_not_compared():
     with pytest.raises(DataError, match="no item to compare"):
         pair_items("s", [], [])

@@ -196,3 +196,19 @@ def test_mistake_is_one_message_without_traceback(inputs, tmp_path, more, messag
     assert message in log
     assert "Traceback" not in log
     assert not (tmp_path / "sampled_data.json").exists()
+
+
+def test_second_output_in_a_folder_is_refused_before_it_is_sampled(inputs, undisturbed):
+    before = _files(undisturbed)
+    said = _run(inputs, undisturbed, "--output", str(undisturbed / "b.json"), is_ok=False)
+    assert "DataError: " in said
+    assert "accepted.jsonl is there already, and is not that of b.json" in said
+    assert "Hint: give --output a folder of its own" in said
+    assert not any((undisturbed / "state").iterdir())
+    assert _files(undisturbed) == before
+
+
+def test_rerun_of_an_output_replaces_its_files(inputs, undisturbed):
+    before = _files(undisturbed)
+    _run(inputs, undisturbed)
+    assert _files(undisturbed) == before

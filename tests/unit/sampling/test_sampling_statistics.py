@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.engines.engine import Completion
-from sluice.grading.grade import Grade
+from sluice.grading.grade import Grade, share_of_commonest
 from sluice.sampling.sampling import GradedCompletion
-from sluice.sampling.statistics import commonest_answer, pass_at_k, summarise
+from sluice.sampling.statistics import pass_at_k, summarise
 
 
 def _brute_force(num_samples, num_correct, k):
@@ -74,18 +74,16 @@ def test_every_number_of_a_small_run():
         "cut_off_share": 1 / 8,
         "seconds": 1.235,
         "commonest_answer": "1",
-        "commonest_answer_share": 3 / 4,
+        "commonest_answer_share": 3 / 8,
         "rejected": {"cut_off": 1, "duplicate": 1, "no_answer": 3, "wrong": 2},
         "settings": {"num_samples": 4},
     }
 
 
 def test_of_equally_common_answers_the_first_in_the_alphabet_is_named():
-    graded = [_graded("wrong", answer=answer) for answer in ("b", "a", "b", "a", "c")]
-    found = commonest_answer(graded)
-    assert found == {"commonest_answer": "a", "commonest_answer_share": 2 / 5}
+    assert share_of_commonest(["b", "a", "b", "a", "c"]) == ("a", 2 / 5)
 
 
 def test_without_any_answer_there_is_no_commonest_one():
-    found = commonest_answer([_graded("no_answer")])
-    assert found == {"commonest_answer": None, "commonest_answer_share": None}
+    found = summarise([[_graded("no_answer")]], seconds=1.0, used={})
+    assert (found["commonest_answer"], found["commonest_answer_share"]) == (None, None)

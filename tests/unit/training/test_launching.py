@@ -11,11 +11,14 @@ from safetensors.torch import load_file
 from samples_for_training import checkpoint, mixed_samples, relative_distance
 from support import ROOT
 
+from sluice import processes
+from sluice.base_loss.ranks import joined_ranks
 from sluice.errors import ConfigError, TrainingError
 from sluice.records import write_samples
 from sluice.settings.training import FineTune
-from sluice.training.launching import check_launcher, zero_config
+from sluice.training.launching import check_launcher, relaunch, zero_config
 
+DDP = ("--launcher=ddp", "--num-processes=2")
 DEEPSPEED = ROOT / ".venv" / "deepspeed"
 
 WORDS = [
@@ -39,14 +42,29 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run_script(folder, name, *words, **environment):
-    command = [sys.executable, str(ROOT / "workflow_scripts/fine_tune.py"), *WORDS, *words]
+# Other launchers than our own, with two processes on the CPU.
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--")
+# With --cpu instead of --multi_gpu accelerate starts one process, whatever their number.
+ACCELERATE = (
+    *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1"),
+    *("--mixed_precision=no", "--dynamo_backend=no", "--"),
+)
+
+
+def start_script(folder, name, *words, outer=(), **environment):
+    command = [sys.executable, *outer, str(ROOT / "workflow_scripts/fine_tune.py"), *WORDS, *words]
     command += ["--model", str(folder / "base"), "--samples", str(folder / "samples.jsonl")]
     command += ["--output", str(folder / name), "--state-dir", str(folder / f"state_{name}")]
-    done = subprocess.run(
+    return subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **environment}
     )
+
+
+def run_script(folder, name, *words, outer=(), num_processes=1, **environment):
+    done = start_script(folder, name, *words, outer=outer, **environment)
     assert done.returncode == 0, done.stderr[-4000:]
+    # Each process says it once.
+    assert done.stderr.count("weights are trained") == num_processes
     metrics = json.loads((folder / name / "metrics.json").read_text())
     return metrics, load_file(folder / name / "final_model/adapter_model.safetensors")
 
@@ -67,10 +85,80 @@ def assert_same_run(found, expected):
 
 
 def test_two_processes_train_as_one_does(folder, alone):
-    both = run_script(folder, "ddp", "--accumulation=2", "--launcher=ddp", "--num-processes=2")
+    both = run_script(folder, "ddp", "--accumulation=2", *DDP, num_processes=2)
     assert_same_run(both, alone)
     ledger = json.loads((folder / "ddp/samples.ledger.json").read_text())
     assert ledger["rows_in"] == 15
+
+
+def test_processes_that_accelerate_started_train_as_one_does(folder, alone):
+    words = ("--accumulation=2", *DDP)
+    both = run_script(folder, "accelerate", *words, outer=ACCELERATE, num_processes=2)
+    assert_same_run(both, alone)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_fsdp_without_gpus_is_refused_under_torchrun(folder):
+    words = ("--launcher=fsdp", "--num-processes=2")
+    done = start_script(folder, "fsdp", *words, outer=TORCHRUN)
+    assert done.returncode == 1
+    assert "TrainingError: launcher fsdp needs GPUs" in done.stderr
+    assert not (folder / "fsdp").exists()
+
+
+def test_torchrun_with_another_number_of_processes_is_refused(folder):
+    done = start_script(folder, "default", outer=TORCHRUN)
+    assert done.returncode == 1
+    assert "ConfigError: 2 processes were started, and 'num_processes' is 1" in done.stderr
+    assert "Hint: give both the same number, with --launcher ddp" in done.stderr
+    assert not (folder / "default").exists()
+
+
+def join_ranks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: True)
+        with joined_ranks("auto"):
+            pass
+
+
+@pytest.fixture
+def as_one_of_two(monkeypatch):
+    """What torchrun tells each of two processes."""
+    for name, value in {"LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+
+REFUSED = [
+    ({"launcher": "ddp", "num_processes": 3}, "2 processes were started, and 'num_processes' is 3"),
+    ({"num_processes": 2}, "'launcher' is none with 2 processes"),
+    ({"launcher": "zero2", "num_processes": 2}, "zero2 needs DeepSpeed"),
+    ({"launcher": "fsdp", "num_processes": 2, "method": "qlora"}, "qlora with launcher fsdp"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED)
+def test_launched_processes_are_checked_as_those_that_sluice_starts(
+    monkeypatch, as_one_of_two, settings, message
+):
+    has_gpus = settings.get("launcher") == "fsdp"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpus)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2 if has_gpus else 0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises((ConfigError, TrainingError), match=message):
+        relaunch(FineTune(**settings))
+
+
+def test_launched_processes_do_not_share_a_gpu(monkeypatch, as_one_of_two):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    for start in (lambda: relaunch(FineTune(launcher="ddp", num_processes=2)), join_ranks):
+        with pytest.raises(TrainingError, match="2 processes for 1 GPUs"):
+            start()
+    # Where the launcher does not say how many share this machine, the second one knows of two.
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    with pytest.raises(TrainingError, match="2 processes for 1 GPUs"):
+        processes.relaunch(1)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert not processes.relaunch(1)
 
 
 @pytest.mark.parametrize("stage", ["zero2", "zero3"])
@@ -79,7 +167,8 @@ def test_two_deepspeed_processes_train_as_one_does(folder, alone, stage):
         pytest.skip("DeepSpeed is not in .venv/deepspeed; `make test` puts it there")
     words = ("--accumulation=2", f"--launcher={stage}", "--num-processes=2")
     path = f"{DEEPSPEED / 'bin'}{os.pathsep}{os.environ['PATH']}"  # ninja builds its kernels
-    both = run_script(folder, stage, *words, PYTHONPATH=str(DEEPSPEED), PATH=path)
+    paths = {"PYTHONPATH": str(DEEPSPEED), "PATH": path}
+    both = run_script(folder, stage, *words, num_processes=2, **paths)
     assert_same_run(both, alone)
 
 

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from samples_for_training import checkpoint, mixed_samples, tune
+from support import ROOT
 from transformers import AutoModelForCausalLM
 
 from sluice.errors import ModelError
@@ -70,6 +74,52 @@ def test_base_can_be_named_where_it_has_moved(tmp_path):
         merge_adapter(outputs.model, tmp_path / "merged")
     merge_adapter(outputs.model, tmp_path / "merged", base=BaseModel(str(tmp_path / "moved")))
     assert (tmp_path / "merged/model.safetensors").is_file()
+
+
+OWN_CODE = """
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+
+class OwnConfig(Qwen3Config):
+    model_type = "own"
+
+
+class OwnModel(Qwen3ForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@pytest.fixture(scope="module")
+def with_code(tmp_path_factory):
+    """An adapter of a model whose class stands in a file of the model's own folder."""
+    folder = tmp_path_factory.mktemp("with_code")
+    base = checkpoint(folder)
+    config = Path(base.path) / "config.json"
+    content = json.loads(config.read_text())
+    auto_map = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    content.update(model_type="own", architectures=["OwnModel"], auto_map=auto_map)
+    config.write_text(json.dumps(content))
+    (Path(base.path) / "own.py").write_text(OWN_CODE)
+    with pytest.MonkeyPatch.context() as patch:
+        # transformers copies such files; here, and in the processes that the tests start.
+        patch.setenv("HF_MODULES_CACHE", str(folder / "modules"))
+        patch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(folder / "modules"))
+        trusted = BaseModel(base.path, trust_remote_code=True)
+        tune(folder, trusted, mixed_samples(8), max_steps=1)
+        yield folder
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_model_with_code_of_its_own_is_merged_with_it(tmp_path, with_code, is_named):
+    words = ["--adapter", with_code / "a/final_model", "--output", tmp_path / "merged"]
+    words += ["--model", with_code / "base"] if is_named else []
+    command = [sys.executable, ROOT / "workflow_scripts/merge_adapter.py", *words]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "ModelError: no model could be loaded" in refused.stderr
+    done = subprocess.run([*command, "--trust-remote-code"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "merged/own.py").read_text() == OWN_CODE
 
 
 def test_whole_model_is_no_adapter(tmp_path):

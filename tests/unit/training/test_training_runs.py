@@ -23,7 +23,7 @@ from support import ROOT
 from tiny_models import write_tiny_checkpoint
 from transformers import AutoModelForCausalLM
 
-from sluice.errors import ConfigError, ModelError, TrainingError
+from sluice.errors import ConfigError, DeviceError, ModelError, TrainingError
 from sluice.records import write_samples
 from sluice.settings.training import FineTune
 from sluice.training.adapters import BaseModel, load_for_training
@@ -367,3 +367,23 @@ def test_defaults_are_those_of_the_weighted_case():
     shown = (found.weight_decay, found.max_length, found.target_modules, found.focus_weight)
     assert shown == (0.01, 4096, ("all-linear",), 2.0)
     assert QUIET["dropout"] == 0
+
+
+@pytest.mark.parametrize("is_at_the_least", [False, True])
+def test_too_little_memory_is_an_error_that_says_what_to_lower(
+    base, tmp_path, monkeypatch, is_at_the_least
+):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    monkeypatch.setattr("transformers.Qwen3Model.forward", full)
+    sizes = {"batch_size": 1, "accumulation": 8} if is_at_the_least else {"batch_size": 4}
+    with pytest.raises(DeviceError) as caught:
+        tune(tmp_path, base, mixed_samples(8), **sizes)
+    longest = max(len(each.input_ids) for each in encode(tmp_path, mixed_samples(8)))
+    needed = f"passes of batch_size {sizes['batch_size']} x up to {longest} tokens"
+    assert needed in caught.value.what
+    assert "Tried to allocate 2.00 GiB" in caught.value.what
+    same_steps = "batch_size 1 with accumulation 8 takes the same steps"
+    assert (same_steps in caught.value.hint) is not is_at_the_least
+    assert "gradient_checkpointing" in caught.value.hint

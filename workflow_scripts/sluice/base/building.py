@@ -1,6 +1,8 @@
 """From a corpus and a tokenizer folder to a model folder."""
 
+import math
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from sluice.errors import ConfigError, DataError
 from sluice.files import atomic_folder, read_json, write_json
 from sluice.hub import prepare_transformers
 from sluice.logs import get_logger
+from sluice.memory import memory_explained
 from sluice.records import read_samples
 from sluice.settings.base_model import TrainBaseModel
 from sluice.state import clear_state, open_state
@@ -65,15 +68,18 @@ def build_base_model(
         ModelError: the tokenizer cannot be loaded.
         DataError: the corpus cannot be read, or has nothing to learn from.
         TrainingError: the loss is no number any more.
+        DeviceError: a GPU's memory does not hold it.
     """
     prepare_transformers()
     source = _one_source(samples_path, corpus_folder)
     tokenizer = load_tokenizer(tokenizer_folder, needs_template=samples_path is not None)
     accelerator = make_accelerator()
+    # A step's size does not depend on it, so another launcher may start as many as it likes.
+    settings = settings.model_copy(update={"num_processes": accelerator.num_processes})
     state = open_state(
         state_root,
         script="train_base_model",
-        settings={**settings.model_dump(mode="json"), "num_processes": accelerator.num_processes},
+        settings=settings.model_dump(mode="json"),
         # A corpus's description holds the hashes of its files, which may be large.
         inputs=[source if samples_path else source / DESCRIPTION, tokenizer_folder],
     )
@@ -82,20 +88,34 @@ def build_base_model(
     model = make_model(tokenizer, settings, begin_token_id=material.begin_token_id)
     num_parameters = sum(weight.numel() for weight in model.parameters())
     logger.info("%s parameters on %s", f"{num_parameters:,}", accelerator.device)
-    log = train(
-        model,
-        material.steps,
-        settings=settings,
-        state=state,
-        held_out=material.held_out,
-        accelerator=accelerator,
-    )
+    with _memory_explained(settings):
+        log = train(
+            model,
+            material.steps,
+            settings=settings,
+            state=state,
+            held_out=material.held_out,
+            accelerator=accelerator,
+        )
     if accelerator.is_main_process:
         logger.info("loss %.3f nats after %d steps", log.losses[-1], log.num_steps)
         _write_model(model, tokenizer_folder, output, begin=_begin_token(tokenizer, material))
         write_json(log_path, {"num_parameters": num_parameters, **vars(log)})
         clear_state(state)
     accelerator.end_training()
+
+
+def _memory_explained(settings: TrainBaseModel) -> AbstractContextManager[None]:
+    """What a pass holds, and how it holds less."""
+    most = settings.batch_size // settings.num_processes
+    num_rows = math.ceil(settings.batch_size / (settings.accumulation * settings.num_processes))
+    more = f"more accumulation, up to {most}, takes the same steps with fewer rows a pass; "
+    return memory_explained(
+        f"a model in training and passes of {num_rows} rows x up to "
+        f"{settings.sequence_length:,} tokens (accumulation {settings.accumulation})",
+        hint=(more if settings.accumulation < most else "")
+        + "a smaller sequence_length needs less, too",
+    )
 
 
 def _one_source(samples_path: Path | None, corpus_folder: Path | None) -> Path:

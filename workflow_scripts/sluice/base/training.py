@@ -5,7 +5,6 @@ loss after 200 steps (1.24 nats) was below AdamW's after 400 (1.43).
 """
 
 import math
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,6 +21,7 @@ from sluice.base.progress import TrainingLog, note_progress, resume
 from sluice.base.steps import Pass, Steps
 from sluice.errors import TrainingError
 from sluice.logs import get_logger, progress
+from sluice.processes import count_launched
 from sluice.settings.base_model import TrainBaseModel
 
 logger = get_logger(__name__)
@@ -38,7 +38,7 @@ def make_accelerator() -> Accelerator:
     # The precision is the settings' (see `Trainer`), not the launcher's. On a machine without GPU
     # accelerate has to be told so: else each process of torchrun trains alone, all as the first.
     accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
-    num_launched = int(os.environ.get("WORLD_SIZE", "1"))
+    num_launched = count_launched()
     if accelerator.num_processes != num_launched:
         raise TrainingError(
             f"{num_launched} processes were started, and accelerate joined "

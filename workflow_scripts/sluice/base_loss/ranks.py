@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
+from sluice.processes import check_device_count, count_launched
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -45,12 +47,16 @@ def joined_ranks(device: str) -> Iterator[tuple[Ranks, str]]:
 
     Args:
         device: of the settings; of several processes on GPUs each takes the one of its number.
+    Raises:
+        TrainingError: two processes would share a GPU.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = count_launched()
     if count == 1:
         yield Ranks(), device
         return
     has_gpu = device in ("auto", "cuda") and torch.cuda.is_available()
+    if has_gpu:
+        check_device_count(count)
     own_device = f"cuda:{os.environ['LOCAL_RANK']}" if has_gpu else device
     options: dict[str, Any] = {"device_id": torch.device(own_device)} if has_gpu else {}
     distributed.init_process_group("nccl" if has_gpu else "gloo", **options)

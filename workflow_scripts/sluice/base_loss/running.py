@@ -63,7 +63,8 @@ def evaluate_base_loss(
         ModelError: model or tokenizer cannot be loaded, or the tokens' bytes cannot be told.
         ConfigError: windows are longer than the model's context.
         ScoringError: a split has nothing to count, or a loss is not finite.
-        EngineError: the device is not there, or a batch does not fit into memory.
+        DeviceError: the device is not there, or its memory does not hold a single window.
+        TrainingError: two processes would share a GPU.
     """
     prepare_transformers()
     prompts = read_prompts(inputs.prompts)

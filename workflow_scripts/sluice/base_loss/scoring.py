@@ -3,6 +3,8 @@
 # Shape letters: B windows of a batch, T tokens, V vocabulary.
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,8 +16,9 @@ from torch import Tensor
 from sluice.base_loss.documents import TokenDocument
 from sluice.base_loss.ranks import Ranks
 from sluice.base_loss.windows import Window, plan_batches
-from sluice.errors import EngineError, ScoringError
+from sluice.errors import ScoringError
 from sluice.logs import get_logger, progress
+from sluice.memory import FittingBatches
 from sluice.sealed_lines import read_sealed, recover, seal
 
 logger = get_logger(__name__)
@@ -35,17 +38,18 @@ def score_windows(
     """The nats of each window's counted tokens, in the order of the windows.
 
     Batches are dealt out to the processes in turn, and every process gets all results. A batch is
-    made up in the same way whatever the number of processes, so the sums have the same bits.
+    made up in the same way whatever the number of processes, so the sums have the same bits, where
+    memory holds a whole batch.
 
     Args:
         model: a causal language model, on its device, in evaluation mode.
         documents: what the windows are cut from.
         windows: of `plan_windows`.
-        batch_size: windows that go through the model at once.
+        batch_size: windows that go through the model at once, fewer where memory holds fewer.
         notes: folder of this run's progress; batches noted there are not computed again.
         ranks: this process among all.
     Raises:
-        EngineError: a batch does not fit into memory.
+        DeviceError: a single window does not fit into memory.
         ScoringError: a loss is not finite.
     """
     batches = plan_batches(windows, batch_size=batch_size)
@@ -56,9 +60,17 @@ def score_windows(
     own = todo[ranks.rank :: ranks.count]
     # Nobody writes before all have read, or they would not agree on what is to be done.
     ranks.wait()
+    fitting = FittingBatches[Window](
+        "windows",
+        tokens=lambda window: window.num_inputs,
+        hint="lower max_seq_len, or take a GPU with more memory",
+    )
     with _own_notes(notes / f"nats.{ranks.rank}.jsonl") as stream:
         for batch in progress(own, total=len(own), what="batches", logger=logger):
-            found = _score_batch(model, documents, [windows[index] for index in batch])
+            parts = fitting.run(
+                partial(_score_batch, model, documents), [windows[index] for index in batch]
+            )
+            found = list(chain.from_iterable(parts))
             known.update(zip(batch, found, strict=True))
             entry = {"windows": batch, "nats": found}
             stream.write(seal(entry))
@@ -112,21 +124,15 @@ def _score_batch(
 ) -> list[float]:
     """The nats of each window of one batch, summed in float64."""
     ids_BT, mask_BT = _pad_right(documents, windows)
-    try:
-        logits_BTV = model(
-            input_ids=ids_BT.to(model.device),
-            attention_mask=mask_BT.to(model.device),
-            use_cache=False,
-        ).logits
-        return [
-            _window_nats(logits_TV, documents[window.document], window)
-            for logits_TV, window in zip(logits_BTV, windows, strict=True)
-        ]
-    except torch.OutOfMemoryError as error:
-        raise EngineError(
-            f"{ids_BT.size(0)} windows of {ids_BT.size(1):,} tokens do not fit into memory",
-            hint=f"lower device_batch_size or max_seq_len ({str(error).splitlines()[0]})",
-        ) from None
+    logits_BTV = model(
+        input_ids=ids_BT.to(model.device),
+        attention_mask=mask_BT.to(model.device),
+        use_cache=False,
+    ).logits
+    return [
+        _window_nats(logits_TV, documents[window.document], window)
+        for logits_TV, window in zip(logits_BTV, windows, strict=True)
+    ]
 
 
 def _window_nats(logits_TV: Tensor, document: TokenDocument, window: Window) -> float:

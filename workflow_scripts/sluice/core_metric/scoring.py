@@ -11,6 +11,7 @@ longest tail, U positions with logits, N scored tokens, V vocabulary.
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from sluice.core_metric.batching import (
     shares_prefix,
 )
 from sluice.core_metric.questions import Question, Row
+from sluice.memory import FittingBatches
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Scorer:
         self._model = model
         vocabulary_size = int(model.config.get_text_config().vocab_size)
         self._limits = Limits(max_batch_tokens // 2, vocabulary_size)
+        self._fitting = FittingBatches[Question](
+            "items",
+            tokens=lambda question: sum(len(row.tokens) for row in question.distinct_rows),
+            hint="lower max_batch_tokens or max_context_tokens, or take a GPU with more memory",
+        )
         self._accepts = frozenset(inspect.signature(model.forward).parameters)
         self._layers = _cache_layers(model) if "position_ids" in self._accepts else frozenset()
 
@@ -91,9 +98,13 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, batch: Batch) -> list[list[RowScore | None]]:
-        """Scores of every question's rows; None for a row without a token to score."""
+        """Scores of every question's rows; None for a row without a token to score.
+
+        Raises:
+            DeviceError: memory does not hold a single question.
+        """
         score = self._score_tails if batch.has_prefix else self._score_rows
-        return score(batch.questions)
+        return list(chain.from_iterable(self._fitting.run(score, batch.questions)))
 
     def _score_rows(self, questions: Sequence[Question]) -> list[list[RowScore | None]]:
         rows = [row for question in questions for row in question.distinct_rows]

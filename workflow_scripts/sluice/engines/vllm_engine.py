@@ -53,7 +53,8 @@ class VllmEngine:
             while engine.has_unfinished_requests():
                 for output in engine.step():
                     if output.finished:
-                        yield wanted[places[output.request_id]], self._completion(output)
+                        place = _take_place(places, output.request_id)
+                        yield wanted[place], self._completion(output)
         except (RuntimeError, ValueError) as error:
             raise EngineError(
                 f"vLLM cannot go on: {error}",
@@ -64,7 +65,11 @@ class VllmEngine:
     def _enqueue(
         self, prompts: list[tuple[int, ...]], *, seeds: list[int], sampling: Sampling
     ) -> dict[str, int]:
-        """Puts all prompts into vLLM's queue; returns request id -> place in ``prompts``."""
+        """Puts all prompts into vLLM's queue; returns request id -> place in ``prompts``.
+
+        Raises:
+            EngineError: the ids are not one a prompt.
+        """
         from vllm import SamplingParams, TokensPrompt
         from vllm.lora.request import LoRARequest
 
@@ -89,13 +94,32 @@ class VllmEngine:
             use_tqdm=False,
         )
         # vLLM hands out "<number>-<random>" and reports by the number.
-        return {str(id_).partition("-")[0]: place for place, id_ in enumerate(ids)}
+        places = {str(id_).partition("-")[0]: place for place, id_ in enumerate(ids)}
+        if not len(places) == len(ids) == len(prompts):
+            raise EngineError(
+                f"vLLM gave {len(prompts):,} prompts {len(ids):,} ids, {len(places):,} different "
+                "ones",
+                expected="one of its own for each",
+                hint="install the version of vLLM that envs/vllm.yaml names",
+            )
+        return places
 
     def _completion(self, output: Any) -> Completion:
         (written,) = output.outputs
         return to_completion(
             self._tokenizer, list(written.token_ids), has_ended=written.finish_reason == "stop"
         )
+
+
+def _take_place(places: dict[str, int], request_id: str) -> int:
+    """The place of a request that waited for its answer, and does so no longer."""
+    if request_id not in places:
+        raise EngineError(
+            f"vLLM answered a request '{request_id}', which is none of the {len(places):,} that "
+            "wait for an answer",
+            hint="install the version of vLLM that envs/vllm.yaml names",
+        )
+    return places.pop(request_id)
 
 
 def load_vllm_engine(

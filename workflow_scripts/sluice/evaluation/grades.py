@@ -3,6 +3,8 @@
 Shape letters: N items.
 """
 
+import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +16,12 @@ import pandas as pd
 
 from sluice.errors import DataError, GradingError, shorten_ids
 from sluice.evaluation.answers import Answer, prompt_of
-from sluice.grading.grade import Grader, Verdict
+from sluice.grading.choosing import make_grader
+from sluice.grading.grade import Grader, Verdict, share_of_commonest
 from sluice.intervals import Estimate, Floats, bootstrap_mean, share
 from sluice.records import Sample
 from sluice.seeds import derive_seed
+from sluice.settings.grading import GraderSettings
 
 OVERALL = "overall"
 NO_GROUP = "(none)"
@@ -30,6 +34,10 @@ class GradedAnswer(Answer):
     answer: str | None
     """What the grader found, in its normal form; null where no answer counts."""
     verdict: Verdict
+    reference_hash: str
+    """Of what it was compared with; see `short_hash`."""
+    grader_hash: str
+    """Of the grader's settings."""
 
     @classmethod
     def label(cls) -> str:
@@ -49,15 +57,24 @@ class GroupAccuracy:
     accuracy: Estimate
 
 
+def short_hash(value: Any) -> str:
+    """12 hex digits that differ where JSON values do; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def grade_answers(
-    answers: Sequence[Answer], samples: Sequence[Sample], grader: Grader
+    answers: Sequence[Answer], samples: Sequence[Sample], settings: GraderSettings
 ) -> list[GradedAnswer]:
     """Every answer with its verdict, in the order of the answers.
 
     Raises:
+        ConfigError: the grader's settings do not fit together.
         DataError: the answers are not those to these items.
         GradingError: an item has no reference, or none that the grader can compare with.
     """
+    grader = make_grader(settings)
+    grader_hash = short_hash(settings.model_dump(mode="json"))
     items = {sample.id: sample for sample in samples}
     _check_same_items(answers, items)
     bare = [sample.id for sample in samples if sample.reference is None]
@@ -66,19 +83,24 @@ def grade_answers(
             f"{len(bare):,} of {len(items):,} items have no 'reference' ({shorten_ids(bare)})",
             expected='an object with what the grader compares with, such as {"answer": "42"}',
         )
-    return [_grade(answer, items[answer.id], grader) for answer in answers]
+    return [_grade(answer, items[answer.id], grader, grader_hash) for answer in answers]
 
 
-def _grade(answer: Answer, sample: Sample, grader: Grader) -> GradedAnswer:
+def _grade(answer: Answer, sample: Sample, grader: Grader, grader_hash: str) -> GradedAnswer:
+    reference = sample.reference or {}
     try:
-        grade = grader(
-            answer.completion, sample.reference or {}, is_cut_off=answer.finish_reason == "length"
-        )
+        grade = grader(answer.completion, reference, is_cut_off=answer.finish_reason == "length")
     except GradingError as error:
         raise GradingError(
             error.what, where=f"item '{sample.id}'", expected=error.expected, hint=error.hint
         ) from None
-    return GradedAnswer(**dict(answer), answer=grade.answer, verdict=grade.verdict)
+    return GradedAnswer(
+        **dict(answer),
+        answer=grade.answer,
+        verdict=grade.verdict,
+        reference_hash=short_hash(reference),
+        grader_hash=grader_hash,
+    )
 
 
 def _check_same_items(answers: Sequence[Answer], items: Mapping[str, Sample]) -> None:
@@ -220,9 +242,7 @@ def evaluation_results(
     """
     *groups, overall = accuracy_table(rows).to_dict("records")
     num_samples = overall["answers"] // overall["n"]
-    answers = Counter(answer.answer for answer in graded if answer.answer is not None)
-    # The commonest; of equally common ones the first by name, whatever the order of the answers.
-    common = min(answers.items(), key=lambda entry: (-entry[1], entry[0]), default=None)
+    common = share_of_commonest([answer.answer for answer in graded])
     return {
         "subject": subject,
         "suite": suite,
@@ -232,6 +252,6 @@ def evaluation_results(
         "overall": {name: value for name, value in overall.items() if name != "group"},
         "groups": groups,
         "verdicts": dict(sorted(Counter(answer.verdict for answer in graded).items())),
-        "commonest_answer": common and {"answer": common[0], "share": common[1] / len(graded)},
+        "commonest_answer": common and {"answer": common[0], "share": common[1]},
         "mean_tokens": sum(answer.num_tokens for answer in graded) / len(graded),
     }

@@ -10,8 +10,8 @@ from sluice.evaluation.grades import (
     grade_answers,
 )
 from sluice.files import write_json
-from sluice.grading.grade import Grader
 from sluice.logs import get_logger
+from sluice.settings.grading import GraderSettings
 from sluice.tables import write_csv
 
 logger = get_logger(__name__)
@@ -20,9 +20,8 @@ logger = get_logger(__name__)
 def grade_suite(
     answers: Path,
     samples: Path,
-    grader: Grader,
+    settings: GraderSettings,
     *,
-    grader_name: str,
     subject: str,
     suite: str,
     seed: int,
@@ -35,8 +34,7 @@ def grade_suite(
     Args:
         answers: file of generate_answers.
         samples: the suite, with references.
-        grader: judges each answer.
-        grader_name: its name, for the results.
+        settings: of the grader, which judges each answer.
         subject: who answered.
         suite: the suite's name.
         seed: of the bootstrap, where items have several answers.
@@ -44,13 +42,13 @@ def grade_suite(
         table: accuracy by group to write, CSV.
         results: everything in short to write, JSON.
     """
-    found = grade_answers(read_answers(answers, Answer), read_suite(samples), grader)
+    found = grade_answers(read_answers(answers, Answer), read_suite(samples), settings)
     rows = accuracies(found, seed=seed)
     write_answers(graded, found)
     write_csv(table, accuracy_table(rows))
     write_json(
         results,
-        evaluation_results(found, rows, subject=subject, suite=suite, grader=grader_name),
+        evaluation_results(found, rows, subject=subject, suite=suite, grader=settings.grader),
     )
     overall = rows[-1]
     logger.info(

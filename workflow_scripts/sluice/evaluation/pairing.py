@@ -5,6 +5,7 @@ Shape letters: N items.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,17 @@ Finding = Literal["gain", "loss", "no difference shown"]
 
 SIGNIFICANCE = 0.05
 """A difference is claimed where the corrected p is below this."""
+
+_GRADE_AGAIN = "grade both anew with the same samples and the same settings: grade_answers"
+# What differs between two answers to an item -> in which fields, and what to do.
+_DIFFERENCES = {
+    "have another prompt or group": (
+        ("prompt", "group"),
+        "the samples changed between the two runs: make the older answers anew",
+    ),
+    "were compared with another reference": (("reference_hash",), _GRADE_AGAIN),
+    "were graded with other settings": (("grader_hash",), _GRADE_AGAIN),
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,8 @@ def pair_items(suite: str, first: Sequence[GradedAnswer], second: Sequence[Grade
     """Pairs the items of two graded files, sorted by id.
 
     Raises:
-        DataError: the two do not have the same items, prompts and groups.
+        DataError: the two do not have the same items, prompts and groups, or they were graded
+            differently.
     """
     _check_comparable(suite, first, second)
     shares = [item_shares(graded) for graded in (first, second)]
@@ -107,18 +120,17 @@ def _check_comparable(
         )
     if not sides[0]:
         raise DataError("there is no item to compare", where=where)
-    changed = sorted(
-        each
-        for each, answer in sides[0].items()
-        if (answer.prompt, answer.group) != (sides[1][each].prompt, sides[1][each].group)
-    )
-    if changed:
-        raise DataError(
-            f"{len(changed):,} items have another prompt or group on the other side"
-            f" ({shorten_ids(changed)})",
-            where=where,
-            hint="the samples changed between the two runs: make the older answers anew",
+    for what, (fields, hint) in _DIFFERENCES.items():
+        of = attrgetter(*fields)
+        changed = sorted(
+            each for each, answer in sides[0].items() if of(answer) != of(sides[1][each])
         )
+        if changed:
+            raise DataError(
+                f"{len(changed):,} items {what} on the other side ({shorten_ids(changed)})",
+                where=where,
+                hint=hint,
+            )
 
 
 def compare_suites(suites: Sequence[Pairs], *, seed: int) -> list[Comparison]:

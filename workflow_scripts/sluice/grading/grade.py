@@ -1,6 +1,7 @@
 """What every grader returns, and the verdicts that all of them share."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -33,6 +34,24 @@ class Grade:
     def is_correct(self) -> bool:
         """Whether the answer is right."""
         return self.verdict == "correct"
+
+
+def share_of_commonest(answers: Sequence[str | None]) -> tuple[str, float] | None:
+    """The answer that most completions share, and its share among all of them.
+
+    A model that copies the example of its prompt shows up here. Of equally common answers the first
+    in the alphabet is named.
+
+    Args:
+        answers: one a completion, None where no answer counts.
+    Returns:
+        None where no completion has an answer.
+    """
+    counts = Counter(answer for answer in answers if answer is not None)
+    if not counts:
+        return None
+    answer, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+    return answer, count / len(answers)
 
 
 class Grader(Protocol):

@@ -14,7 +14,7 @@ from sluice.sampling.sampling import (
     make_requests,
 )
 from sluice.sampling.statistics import summarise
-from sluice.sampling.writing import write_sampled
+from sluice.sampling.writing import check_folder, write_sampled
 from sluice.settings.base import dump_tracked, narrow
 from sluice.settings.engine import EngineSettings
 from sluice.settings.grading import GraderSettings
@@ -51,10 +51,11 @@ def sample_responses(
         output: sampled_data.json; the others stand in its folder.
         state_root: where progress of this task is kept.
     Raises:
-        DataError: the prompts cannot be used.
+        DataError: the prompts cannot be used, or the folder holds another output.
         GradingError: a reference does not fit the grader.
         EngineError: the engine cannot generate.
     """
+    check_folder(output)
     everything = read_prompts(prompts_path, articles=articles, legal_prompt=legal_prompt)
     settings = _fit_grader(settings, is_law=is_law_cases(prompts_path))
     prompts = choose_prompts(everything, num_prompts=settings.num_prompts, seed=seed)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from sluice.grading.grade import share_of_commonest
 from sluice.sampling.sampling import GradedCompletion
 
 
@@ -43,6 +44,7 @@ def summarise(
     correct = [sum(each.grade.is_correct for each in group) for group in graded]
     num_tokens = sum(each.completion.num_tokens for each in completions)
     rejected = Counter(each.rejection for each in completions if each.rejection)
+    common = share_of_commonest([each.grade.answer for each in completions])
     num_samples = len(graded[0])
     return {
         "samples": len(graded),
@@ -60,20 +62,8 @@ def summarise(
         "mean_tokens_per_completion": num_tokens / len(completions),
         "cut_off_share": sum(each.is_cut_off for each in completions) / len(completions),
         "seconds": round(seconds, 3),
-        **commonest_answer(completions),
+        "commonest_answer": common and common[0],
+        "commonest_answer_share": common and common[1],
         "rejected": dict(sorted(rejected.items())),
         "settings": used,
     }
-
-
-def commonest_answer(completions: Sequence[GradedCompletion]) -> dict[str, Any]:
-    """The answer that most completions share, and its share among those that have an answer.
-
-    A model that copies the example of its prompt shows up here. Of equally common answers the first
-    in the alphabet is named; where no completion has an answer both values are null.
-    """
-    answers = Counter(each.grade.answer for each in completions if each.grade.answer is not None)
-    if not answers:
-        return {"commonest_answer": None, "commonest_answer_share": None}
-    answer, count = min(answers.items(), key=lambda item: (-item[1], item[0]))
-    return {"commonest_answer": answer, "commonest_answer_share": count / answers.total()}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sluice.errors import DataError
 from sluice.files import atomic_path, write_json
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
@@ -14,6 +15,29 @@ from sluice.sampling.sampling import GradedCompletion
 logger = get_logger(__name__)
 
 Graded = Sequence[tuple[Prompt, Sequence[GradedCompletion]]]
+
+_ACCEPTED = "accepted.jsonl"
+
+
+def check_folder(output: Path) -> None:
+    """Refuses a folder that holds another output, whose files of fixed names would be lost.
+
+    Raises:
+        DataError: there are accepted completions of another output.
+    """
+    other = output.parent / _ACCEPTED
+    # The ledger has the output's name, and is there before the accepted completions are.
+    if other.exists() and not _ledger_path(output).exists():
+        raise DataError(
+            f"{other} is there already, and is not that of {output.name}",
+            expected=f"one output a folder: {_ACCEPTED}, completions.jsonl and "
+            "sampling_stats.json are written beside it",
+            hint="give --output a folder of its own",
+        )
+
+
+def _ledger_path(output: Path) -> Path:
+    return output.parent / f"{output.stem}.ledger.json"
 
 
 def write_sampled(output: Path, graded: Graded, *, summary: dict[str, Any]) -> None:
@@ -30,7 +54,7 @@ def write_sampled(output: Path, graded: Graded, *, summary: dict[str, Any]) -> N
     ledger = Ledger(
         "sample_responses",
         dataset,
-        path=folder / f"{output.stem}.ledger.json",
+        path=_ledger_path(output),
         rejected_path=folder / f"{output.stem}.rejected.jsonl",
     )
     with (
@@ -44,7 +68,7 @@ def write_sampled(output: Path, graded: Graded, *, summary: dict[str, Any]) -> N
                 stream.write(to_line(row))
                 _book(ledger, each, row)
     logger.info("%s: %s", dataset, ledger.summary())
-    write_samples(folder / "accepted.jsonl", [accepted_sample(**kept) for kept in _kept(graded)])
+    write_samples(folder / _ACCEPTED, [accepted_sample(**kept) for kept in _kept(graded)])
     write_json(folder / "sampling_stats.json", summary)
     write_json(output, [sampled_entry(**kept) for kept in _kept(graded)])
 

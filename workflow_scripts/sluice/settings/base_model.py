@@ -81,7 +81,7 @@ class BaseMachines(Settings):
     and optimiser states are always float32."""
     num_processes: Annotated[int, Field(ge=1)] = 1
     """Processes that train together, one per GPU, each with a whole model (DDP). The result is that
-    of one process but for rounding."""
+    of one process but for rounding, so where another launcher starts them, its number counts."""
 
 
 class TrainBaseModel(BaseShape, BaseBudget, BaseWatch, BaseMachines, Seeded):

@@ -106,7 +106,7 @@ class TrainingMachines(Settings):
     """none: one process. ddp: a whole model on each. zero2, zero3: DeepSpeed, which shares out
     gradients and optimiser (2) and weights too (3). fsdp: PyTorch's own way of the latter."""
     num_processes: Annotated[int, Field(ge=1)] = 1
-    """Processes, one per GPU."""
+    """Processes, one per GPU; torchrun or another launcher has to start as many."""
 
 
 class FineTuneSettings(

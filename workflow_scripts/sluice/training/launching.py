@@ -1,10 +1,11 @@
 """One process, or several that train together."""
 
 import importlib.util
+import os
 from typing import Any
 
 from sluice.errors import ConfigError, TrainingError
-from sluice.processes import check_device_count, is_launched, start_processes
+from sluice.processes import check_device_count, count_launched, is_launched, start_processes
 from sluice.settings.training import FineTuneSettings
 
 _ZERO_STAGES = {"zero2": 2, "zero3": 3}
@@ -13,8 +14,8 @@ _ZERO_STAGES = {"zero2": 2, "zero3": 3}
 def relaunch(settings: FineTuneSettings) -> bool:
     """Starts this very command line once per process, where the launcher asks for it.
 
-    A process that a launcher has already started (torchrun, `accelerate launch`, srun with its
-    variables) is left as it is.
+    A process that another launcher has already started (torchrun, `accelerate launch`, srun with
+    its variables) goes on, if the settings say the same.
 
     Returns:
         Whether the work has been done by the processes that were started.
@@ -23,14 +24,28 @@ def relaunch(settings: FineTuneSettings) -> bool:
         TrainingError: this machine cannot do it, or the processes failed.
     """
     if is_launched():
-        return False
+        _check_launched(settings)
     check_launcher(settings)
-    if settings.launcher == "none":
+    if settings.launcher in _ZERO_STAGES:
+        _tell_deepspeed_the_device()
+    if is_launched() or settings.launcher == "none":
         return False
-    start_processes(
-        settings.num_processes, what=settings.launcher, environment=_environment(settings)
-    )
+    start_processes(settings.num_processes, what=settings.launcher)
     return True
+
+
+def _check_launched(settings: FineTuneSettings) -> None:
+    """Refuses another number of processes than the settings': a step would have another size."""
+    num_launched = count_launched()
+    if num_launched != settings.num_processes:
+        raise ConfigError(
+            f"{num_launched} processes were started, and 'num_processes' is "
+            f"{settings.num_processes}",
+            expected="the same number: a step sees batch_size x accumulation x num_processes "
+            "samples",
+            hint="give both the same number, with --launcher ddp (or zero2, zero3, fsdp); without "
+            "another launcher these start the processes themselves",
+        )
 
 
 def check_launcher(settings: FineTuneSettings) -> None:
@@ -39,6 +54,7 @@ def check_launcher(settings: FineTuneSettings) -> None:
         raise ConfigError(
             f"'launcher' is {settings.launcher} with {settings.num_processes} processes",
             expected="none with one process, or another launcher with two or more",
+            hint="launcher ddp gives each process a whole model, under torchrun too",
         )
     if settings.launcher == "none":
         return
@@ -67,11 +83,12 @@ def _check_devices(settings: FineTuneSettings) -> None:
     check_device_count(settings.num_processes)
 
 
-def _environment(settings: FineTuneSettings) -> dict[str, str]:
+def _tell_deepspeed_the_device() -> None:
+    """Must run before DeepSpeed is imported; processes that are started later inherit it."""
     import torch
 
-    is_on_cpu = settings.launcher in _ZERO_STAGES and not torch.cuda.is_available()
-    return {"DS_ACCELERATOR": "cpu"} if is_on_cpu else {}
+    if not torch.cuda.is_available():
+        os.environ["DS_ACCELERATOR"] = "cpu"
 
 
 def launcher_arguments(settings: FineTuneSettings) -> dict[str, Any]:

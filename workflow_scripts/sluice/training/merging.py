@@ -55,7 +55,9 @@ def merge_adapter(
     with atomic_folder(output) as folder:
         merged.save_pretrained(folder)
         load_tokenizer(base.path, revision=base.revision).save_pretrained(folder)
-        again = load_causal_model(BaseModel(str(folder)), dtype="auto").eval()
+        # Code that the base ships was written into the folder too.
+        written = BaseModel(str(folder), trust_remote_code=base.trust_remote_code)
+        again = load_causal_model(written, dtype="auto").eval()
         found = _compare(before_BTV, apart_BTV, _log_probabilities(again, probe_BT))
         limit = tolerance_nats or _TOLERANCES_NATS.get(again.dtype, 1e-2)
         _check_agreement(found, limit=limit, adapter=adapter)
@@ -77,9 +79,12 @@ def _check_adapter(folder: Path) -> None:
         )
 
 
-def named_base(adapter: Path) -> BaseModel:
+def named_base(adapter: Path, *, trust_remote_code: bool = False) -> BaseModel:
     """The model that an adapter was trained on, as its configuration names it.
 
+    Args:
+        adapter: folder with adapter_config.json.
+        trust_remote_code: whether Python code that the model's repository ships may run.
     Raises:
         ModelError: the folder holds no adapter.
     """
@@ -88,7 +93,7 @@ def named_base(adapter: Path) -> BaseModel:
     name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not isinstance(name, str):
         raise ModelError(f"the configuration of the adapter {adapter} names no base model")
-    return BaseModel(name, config.get("revision"))
+    return BaseModel(name, config.get("revision"), trust_remote_code)
 
 
 def _probe(vocab_size: int) -> Tensor:

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import TrainingArguments
 from sluice.chat import load_tokenizer
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
+from sluice.memory import memory_explained
 from sluice.processes import leave_processes
 from sluice.seeds import derive_seed
 from sluice.settings.training import FineTune
@@ -50,6 +52,7 @@ def fine_tune(
         ModelError: the model or its tokenizer cannot be loaded or used.
         DataError: a file of samples cannot be read.
         TrainingError: nothing is left to learn from, or the machine cannot train as asked.
+        DeviceError: a GPU's memory does not hold it.
     """
     tokenizer = load_tokenizer(base.path, revision=base.revision)
     name = outputs.model.parent.name
@@ -120,11 +123,30 @@ def train_until_over(
     if found and found[1].is_over(num_steps=len(plan.steps), patience=settings.patience):
         return found[1]
     history = found[1] if found else History()
-    trainer = make_trainer(base, plan, settings, state=state, pad=pad, history=history, name=name)
-    if found:
-        logger.info("going on after step %d of an interrupted run", history.num_steps)
-    trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+    with _memory_explained(plan, settings):
+        trainer = make_trainer(
+            base, plan, settings, state=state, pad=pad, history=history, name=name
+        )
+        if found:
+            logger.info("going on after step %d of an interrupted run", history.num_steps)
+        trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
     return trainer.history
+
+
+def _memory_explained(plan: Plan, settings: FineTune) -> AbstractContextManager[None]:
+    """What a pass holds, and how it holds less.
+
+    Passes are not halved here: processes that train together would wait for one another.
+    """
+    longest = max(len(sample.input_ids) for sample in (*plan.train, *plan.held_out))
+    num_tokens = settings.max_length if settings.packing else longest
+    num_rows, accumulation = settings.batch_size, settings.accumulation
+    smaller = f"batch_size 1 with accumulation {num_rows * accumulation} takes the same steps; "
+    return memory_explained(
+        f"a model in training and passes of batch_size {num_rows} x up to {num_tokens:,} tokens",
+        hint=(smaller if num_rows > 1 else "")
+        + "gradient_checkpointing, a smaller max_length and method qlora need less, too",
+    )
 
 
 def make_trainer(
