@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from damage import damaged, is_refused, to_json, with_odd_values
+from jinja2 import FileSystemLoader, StrictUndefined
 from report_artifacts import CONFIGURATION, write_lines, write_run
 from source_bytes import to_parquet
 from support import ROOT
@@ -25,6 +26,7 @@ from sluice.flywheel.calibration_run import _GRADABLE, _is_right
 from sluice.flywheel.judging_run import read_simulation
 from sluice.flywheel.summary import TrainingFiles, summarize_turn
 from sluice.forms import read_artifact
+from sluice.report.page import assembling, flywheel, training
 from sluice.report.page.assembling import write_page
 from sluice.settings.calibration import CalibrateJudge
 from sluice.settings.flywheel_turn import SummarizeTurn
@@ -32,8 +34,8 @@ from sluice.settings.report import Artifacts, WriteReport
 from sluice.tracking.gathering import gather_runs
 
 TEMPLATE = ROOT / "resources/report/page.html.jinja"
-# One of each kind that JSON has, and numbers that no figure can be; not all that damage.py knows,
-# since a page takes a tenth of a second.
+# One of each kind that JSON has, and numbers that no figure can be; fewer than damage.py knows,
+# since each needs a page.
 VALUES = (None, -1, 10**400, 1e308, "", "\ud800", "a\0b", [], {"a": [None]})
 CONFIGURED = json.dumps({**CONFIGURATION, "tasks": {"quiz": {"prompts": "p.jsonl"}}})
 
@@ -42,6 +44,32 @@ CONFIGURED = json.dumps({**CONFIGURATION, "tasks": {"quiz": {"prompts": "p.jsonl
 def _closed_figures():
     yield
     plt.close("all")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cheap_pages():
+    """Templates are compiled once, and a chart of the same values is drawn once."""
+    with pytest.MonkeyPatch.context() as patch:
+        shared = assembling.Environment(
+            loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )  # fmt: skip
+        patch.setattr(assembling, "Environment", lambda **options: shared)
+        for module, name in ((flywheel, "turn_chart"), (training, "loss_chart")):
+            patch.setattr(module, name, _remembered(getattr(module, name)))
+        yield
+
+
+def _remembered(draw):
+    known = {}
+
+    def drawn(*values, **options):
+        key = repr((values, options))
+        if key not in known:
+            known[key] = draw(*values, **options)
+        return known[key]
+
+    return drawn
 
 
 def _show(folder, names):
@@ -199,7 +227,7 @@ def test_cut_flipped_or_foreign_bytes_raise_nothing_but_our_errors(name, tmp_pat
     path, read = KINDS[name].of(tmp_path)
     assert not is_refused(read)
     num_refused = 0
-    # A third of them, since a page takes a tenth of a second.
+    # A third of them, since each needs a page.
     for what, content in list(damaged(path.read_bytes()))[::3]:
         path.write_bytes(content)
         num_refused += _try(read, what)
