@@ -5,7 +5,7 @@ from importlib import metadata
 from pathlib import Path
 
 from sluice.errors import DataError
-from sluice.files import read_text
+from sluice.files import content_of, read_text, read_yaml
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;#]+)")
 
@@ -28,6 +28,22 @@ def read_pins(path: Path) -> dict[str, str]:
         else:
             raise DataError(f"{path} line {number} pins no version: {text}", expected="name==1.2.3")
     return pins
+
+
+def read_environment_pins(path: Path) -> dict[str, str]:
+    """Package -> exact version, of what a conda environment installs by pip.
+
+    Raises:
+        DataError: the file is missing or no such environment, or an entry pins nothing.
+    """
+    values = read_yaml(path)
+    with content_of(path, made_by="conda"):
+        parts = [part["pip"] for part in values["dependencies"] if isinstance(part, dict)]
+        pins = {entry: _PIN.fullmatch(entry) for part in parts for entry in part}
+    loose = [entry for entry, pin in pins.items() if pin is None]
+    if loose:
+        raise DataError(f"{path} pins no version: {loose[0]}", expected="name==1.2.3")
+    return {pin[1]: pin[2] for pin in pins.values() if pin}
 
 
 def installed_version(package: str) -> str | None:
