@@ -47,6 +47,16 @@ include: "rules/tracking.smk"
 include: "rules/common_containers.smk"
 
 
+# Steps of seconds that no other job can take along (profiles/slurm/config.yaml groups the rest): on a
+# cluster they run where Snakemake does.
+localrules:
+    convert_lawshift,
+    merge_selected,
+    plot_base_loss_curve,
+    plot_loss_curve,
+    summarize_turn,
+
+
 rule all:
     """Everything the configuration asks for."""
     default_target: True

@@ -1,6 +1,7 @@
 """Where the final artifacts come from.
 
-REQUIRED INPUTS: what `rule all` asks for, and config.yaml with every --configfile.
+REQUIRED INPUTS: what `rule all` asks for, turns and CORE results that are there, and config.yaml with
+    every --configfile.
 OUTPUTS: results/provenance.json; `workflow_scripts/verify_provenance.py` checks it later.
 """
 
@@ -25,7 +26,9 @@ rule write_provenance:
         runtime=20,
     params:
         flags=flags("write_provenance"),
+        named=named_artifacts,
         code=code("write_provenance"),
     shell:
-        "python workflow_scripts/write_provenance.py {params.flags} --targets {input.targets:q}"
+        "python workflow_scripts/write_provenance.py {params.flags}"
+        " --targets {input.targets:q} {params.named}"
         " --config-files {input.config:q} --output {output:q} > {log:q} 2>&1"

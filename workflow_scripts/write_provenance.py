@@ -18,8 +18,6 @@ class Arguments(Seeded):
     """The artifacts, as the rules name them."""
     config_files: tuple[Path, ...] = (Path("config.yaml"),)
     """What was configured."""
-    requirements: Path = Path("requirements.txt")
-    """The packages whose versions are noted."""
     output: Path = Path("results/provenance.json")
     """JSON to write."""
 
@@ -28,13 +26,11 @@ def main(arguments: Arguments) -> None:
     """Follows the notes of the runs back to the sources, and writes what it finds."""
     from sluice.files import write_json
     from sluice.lineage import describe_run
-    from sluice.pins import read_pins
 
     described = describe_run(
         arguments.targets,
         config_files=arguments.config_files,
         seed=arguments.seed,
-        packages=["torch", *read_pins(arguments.requirements)],
     )
     write_json(arguments.output, described)
 

@@ -169,14 +169,22 @@ EVALUATION = {
 }
 LEDGER = {"step": "s", "dataset": "d", "rows_in": 3, "rows_kept": 2, "rejected": {"bad_json": 1}}
 PROVENANCE = {
-    "format_version": 1,
-    "packages": {"torch": "1"},
+    "format_version": 2,
+    "ran_with": {
+        "k": {
+            "commit": None,
+            "machine": {"host": "h", "system": "s", "processor": "p", "num_cpus": 2, "python": "3"},
+            "packages": {"torch": "1"},
+        }
+    },
     "files": {
         "a": {
             "sha256": "0",
             "made_by": "r",
             "command": "python workflow_scripts/convert_dataset.py",
             "code": "x",
+            "ran_with": "k",
+            "is_isolated": False,
         }
     },
 }

@@ -10,21 +10,24 @@ from sluice.files import hash_file
 from sluice.fingerprint import code_hash
 from sluice.lineage import describe_run, find_mismatches, read_provenance, trace_origins
 from sluice.run_records import read_run_record
+from sluice.step_notes import describe_process, note_step
 
 CODE = code_hash("split_dataset")
 
 
-def note(root, path, *, rule="split_dataset", inputs=(), code=CODE):
+def note(root, path, *, rule="split_dataset", inputs=(), code=CODE, **more):
     """What Snakemake writes beside an output."""
     values = {
         "rule": rule,
         "input": list(inputs),
         "log": [],
-        "shellcmd": f"python workflow_scripts/{rule}.py --output {path}",
+        "shellcmd": f"python workflow_scripts/{rule}.py --output {path} > logs/{rule}.log 2>&1",
         "params": ["'--seed 7'", f"'{code}'"],
         "starttime": 1000.0,
         "endtime": 1002.5,
+        "software_stack_hash": "d41d8cd98f00b204e9800998ecf8427e",
     }
+    values |= more
     name = urlsafe_b64encode(path.encode()).decode()
     parts = [name[at : at + 254] for at in range(0, len(name), 254)]
     file = root.joinpath(".snakemake/metadata", *(f"@{part}" for part in parts[:-1]), parts[-1])
@@ -41,6 +44,7 @@ def run_folder(tmp_path):
     (tmp_path / "final.txt").write_text("f")
     note(tmp_path, "middle", inputs=["source.txt"])
     note(tmp_path, "final.txt", inputs=["middle", "source.txt"])
+    note_step("split_dataset", ["--output", "final.txt"], root=tmp_path)
     (tmp_path / "config.yaml").write_text("seed: 7\n")
     return tmp_path
 
@@ -51,7 +55,6 @@ def described(run_folder):
         ["final.txt"],
         config_files=[run_folder / "config.yaml"],
         seed=7,
-        packages=["pytest", "no-such-package"],
         root=run_folder,
     )
 
@@ -82,7 +85,10 @@ def test_names_longer_than_a_folder_can_hold_are_found(tmp_path):
 
 def test_what_is_as_noted_has_no_mismatch(run_folder, described):
     assert find_mismatches(described, root=run_folder) == []
-    assert list(described["packages"]) == ["pytest"]
+    assert described["files"]["middle"]["ran_with"] is None
+    assert described["ran_with"] == {
+        described["files"]["final.txt"]["ran_with"]: describe_process(),
+    }
     assert described["config"] == {str(run_folder / "config.yaml"): "seed: 7\n"}
 
 
@@ -90,15 +96,25 @@ def test_each_kind_of_change_is_named(run_folder, described):
     (run_folder / "source.txt").unlink()
     (run_folder / "middle" / "a").write_text("changed")
     described["files"]["final.txt"]["code"] = "0" * 16
-    described["packages"]["pytest"] = "0.1"
-    described["packages"]["no-such-package"] = "1.0"
+    (ran_with,) = described["ran_with"].values()
+    ran_with["packages"] = {"pytest": "0.1", "no-such-package": "1.0"}
     assert find_mismatches(described, root=run_folder) == [
         "middle: its content changed",
         "source.txt: is gone",
         "rule split_dataset: its code changed",
-        f"package pytest: {pytest.__version__}, was 0.1",
         "package no-such-package: not installed, was 1.0",
+        f"package pytest: {pytest.__version__}, was 0.1",
     ]
+
+
+def test_packages_of_a_step_with_an_environment_of_its_own_are_not_compared(run_folder):
+    """They may rightly differ from those of the Python that verifies."""
+    note(run_folder, "final.txt", inputs=["middle"], software_stack_hash="of conda")
+    config_files = [run_folder / "config.yaml"]
+    described = describe_run(["final.txt"], config_files=config_files, seed=7, root=run_folder)
+    (ran_with,) = described["ran_with"].values()
+    ran_with["packages"] = {"pytest": "0.1"}
+    assert find_mismatches(described, root=run_folder) == []
 
 
 def test_a_script_that_is_gone_is_named(run_folder, described):
@@ -108,7 +124,7 @@ def test_a_script_that_is_gone_is_named(run_folder, described):
     ]
 
 
-@pytest.mark.parametrize("content", ["[]", '{"format_version": 2}', "{"])
+@pytest.mark.parametrize("content", ["[]", '{"format_version": 1}', "{"])
 def test_another_file_is_refused(tmp_path, content):
     (tmp_path / "p.json").write_text(content)
     with pytest.raises(DataError):

@@ -2,11 +2,15 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 from support import snakemake
+
+from sluice.lineage import find_mismatches
+from sluice.staleness import parse_dry_run
 
 ALL = ("results/selected_data.jsonl", "results/report/summary.txt")
 
@@ -112,6 +116,36 @@ def test_the_page_tells_of_everything_that_the_configuration_asks_for(built):
     assert '<section id="flywheel">' not in text
     assert "hand-overs add up" in text
     assert "rft minus base" in text
+
+
+def test_provenance_tells_what_every_step_ran_with_and_so_does_the_page(built):
+    provenance = json.loads((built / "results/provenance.json").read_text())
+    made = {path: file for path, file in provenance["files"].items() if file["made_by"]}
+    assert "results/selected_data.jsonl" in made
+    assert not [path for path, file in made.items() if file["ran_with"] is None]
+    assert find_mismatches(provenance, root=built) == []
+    page = (built / "results/report/report.html").read_text()
+    codes = {file["code"] for file in made.values() if file["made_by"] == "select_samples"}
+    (section,) = re.findall(r'<section id="provenance">.*?</section>', page, re.DOTALL)
+    assert all(code in section for code in codes)
+    assert "not noted" not in section
+
+
+def test_turns_and_core_results_that_are_there_are_in_the_provenance(built):
+    """They are no inputs: nothing but the provenance itself would run."""
+    files = [built / "results/flywheel/turn_1/summary.json", built / "results/base/base/core.csv"]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    try:
+        text = snakemake(built, "-n", "--printshellcmds", "results/provenance.json").stdout
+    finally:
+        for file in files:
+            file.unlink()
+        shutil.rmtree(built / "results/flywheel")
+    assert [job.rule for job in parse_dry_run(text)] == ["write_provenance"]
+    for file in files:
+        assert str(file.relative_to(built)) in text
 
 
 def test_tracking_is_asked_for_by_the_configuration_alone(built):

@@ -5,11 +5,24 @@ import json
 import pytest
 from support import snakemake
 
+from sluice.doctor import plan_run
+
 
 def test_dry_run_of_a_fresh_clone_plans_every_stage(fresh):
     text = snakemake(fresh, "-n", "results/selected_data.jsonl").stdout
     for rule in ("train_base_model", "warm_up_gate", "score_samples", "merge_selected"):
         assert f"rule {rule}:" in text
+
+
+def test_doctor_plans_what_is_wanted_and_says_why_it_cannot_be(fresh, monkeypatch):
+    monkeypatch.chdir(fresh)
+    plan, found = plan_run(["results/flywheel/turn_1/summary.json"])
+    assert found.is_ok
+    assert "rule fine_tune_turn:" in plan
+    plan, found = plan_run(["results/no_such.json"])
+    assert (plan, found.is_ok) == ("", False)
+    assert found.hint.startswith("snakemake: MissingRuleException")
+    assert "results/no_such.json" in found.hint
 
 
 def test_list_shows_each_rule_with_its_docstring(fresh):

@@ -8,6 +8,35 @@ from support import ROOT
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 _RULES = re.compile(r"^rule (\w+):|^use rule \w+ as (\w+) with:", re.MULTILINE)
+_LOCAL = re.compile(r"^localrules:\n((?:    \w+,?\n)+)", re.MULTILINE)
+
+# Each a job of its own: a model is loaded, trained or asked, or all of the data is read.
+LONGER = {
+    "bootstrap_model",
+    "bootstrap_model_with_vllm",
+    "collect_router_data",
+    "compare_checkpoint",
+    "convert_checkpoint",
+    "evaluate_base_loss",
+    "evaluate_core",
+    "evaluate_tokenizer",
+    "fine_tune",
+    "fine_tune_turn",
+    "generate_answers",
+    "generate_answers_with_vllm",
+    "merge_adapter",
+    "merge_turn",
+    "sample_responses",
+    "sample_responses_with_vllm",
+    "simulate_dialogues",
+    "simulate_dialogues_with_vllm",
+    "tokenize_corpus",
+    "track_results",  # hashes what it notes, and waits for a server
+    "train_base_model",
+    "warm_up_gate",
+    "write_provenance",  # hashes every byte on the way to every artifact
+    "write_report",  # reads every score
+}
 
 
 def read(text, folder):
@@ -65,3 +94,16 @@ def test_entries_at_the_top_reach_every_step_that_they_are_for(tmp_path):
 def test_groups_are_of_rules_that_are_there(rules, tmp_path):
     grouped = [entry.split("=")[0] for entry in read(PROFILE.read_text(), tmp_path)["groups"]]
     assert set(grouped) <= rules
+
+
+def test_a_step_of_seconds_is_no_job_of_its_own(rules, tmp_path):
+    """Each rule goes with others, runs beside Snakemake, or takes longer; none does two of them."""
+    grouped = [entry.split("=")[0] for entry in read(PROFILE.read_text(), tmp_path)["groups"]]
+    (listed,) = _LOCAL.findall((ROOT / "Snakefile").read_text())
+    assert sorted([*grouped, *re.findall(r"\w+", listed), *LONGER]) == sorted(rules)
+
+
+def test_a_group_is_of_more_than_one_rule(tmp_path):
+    """A rule alone in its group would be the crumb that grouping is to avoid."""
+    groups = [entry.split("=")[1] for entry in read(PROFILE.read_text(), tmp_path)["groups"]]
+    assert min(map(groups.count, groups)) >= 2

@@ -36,9 +36,13 @@ def read_curves(path: Path) -> tuple[str, Curves]:
 
 def trained_name(curve: Path) -> str:
     """What a curve's training made: its folder's name, or the turn's for a turn's adapter."""
+    return curve.parent.parent.name if is_of_turn(curve) else curve.parent.name
+
+
+def is_of_turn(curve: Path) -> bool:
+    """Whether a curve is that of a turn's adapter."""
     folder = curve.parent
-    is_turn = folder.name == "adapter" and folder.parent.name.startswith("turn_")
-    return folder.parent.name if is_turn else folder.name
+    return folder.name == "adapter" and folder.parent.name.startswith("turn_")
 
 
 def beside_results(results: Path, ending: str) -> Path:

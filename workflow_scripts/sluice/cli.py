@@ -1,4 +1,4 @@
-"""How every script starts: thread settings, flags from the settings model, errors for people.
+"""How every script starts and ends: threads, flags from the settings model, errors for people.
 
 The flags come from one pydantic model: its fields, defaults and descriptions. ``--save-path`` and
 ``--save_path`` are the same flag. A command line that does not parse exits 2, as usual.
@@ -7,6 +7,7 @@ The flags come from one pydantic model: its fields, defaults and descriptions. `
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -16,6 +17,7 @@ from sluice.errors import SluiceError
 from sluice.logs import get_logger, set_up_logging
 from sluice.settings.base import Settings
 from sluice.settings.device import ComputeShare
+from sluice.step_notes import note_step
 
 A = TypeVar("A", bound=Settings)
 
@@ -33,14 +35,17 @@ def run(arguments: type[A], main: Callable[[A], None], argv: Sequence[str] | Non
         argv: the command line without the program's name; the process's own where None.
     """
     _be_a_good_neighbour()
-    words = list(sys.argv[1:] if argv is None else argv)
-    is_debug = "--debug" in words
+    given = sys.argv[1:] if argv is None else argv
+    words = [word for word in given if word != "--debug"]
+    is_debug = "--debug" in given
     set_up_logging()
     try:
-        parsed = tyro.cli(arguments, args=[word for word in words if word != "--debug"])
+        parsed = tyro.cli(arguments, args=words)
         if isinstance(parsed, ComputeShare):
             _use_at_least(parsed.min_threads)
         main(parsed)
+        if argv is None:
+            note_step(Path(sys.argv[0]).stem, words)
     except KeyboardInterrupt:
         get_logger(__name__).warning("sluice: interrupted; nothing half-written was left behind")
         sys.exit(_INTERRUPTED)

@@ -15,18 +15,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.config import Config
-from sluice.pins import installed_version, read_pins
+from sluice.errors import ConfigError, SluiceError
+from sluice.mlflow_store import sqlite_file
+from sluice.pins import installed_version, read_environment_pins, read_pins
 from sluice.planning import ask_snakemake
 from sluice.settings.engine import EngineSettings
+from sluice.settings.llm import OFFLINE
+from sluice.staleness import parse_dry_run
 
 _LEAST_PYTHON = (3, 11)
 _HUB = "https://huggingface.co"
 _TIMEOUT_S = 5.0
 _GB = 1e9
-# Converted, fine-tuned and merged models each are about as large as their source.
+_OPENAI = "https://api.openai.com/v1"
+_VLLM_PINS = Path("envs/vllm.yaml")
+_TRACKING_PINS = Path("envs/tracking.yaml")
+# Each leaves a model as large as its source; an adapter is smaller, its checkpoints may not be.
+_MODEL_WRITERS = (
+    "convert_checkpoint",
+    "fine_tune",
+    "fine_tune_turn",
+    "merge_adapter",
+    "merge_turn",
+)
+# Without a plan: converted, fine-tuned and merged once, and one to spare.
 _COPIES_OF_A_MODEL = 4
 _COPIES_OF_DATA = 10
 _LEAST_DISK_GB = 2.0
+_BEFORE_A_REASON = "Building DAG of jobs..."
+_SHOWN_OF_AN_ERROR = 400
 
 
 @dataclass(frozen=True)
@@ -44,35 +61,60 @@ class Finding:
         return [line, f"      {self.hint}"] if self.hint and not self.is_ok else [line]
 
 
-def examine(config: Config, *, requirements: Path, plan: str) -> Iterator[Finding]:
+@dataclass(frozen=True, order=True)
+class Server:
+    """A server that the configuration names, and where its key is."""
+
+    url: str
+    key_variable: str
+    key_file: str = ""
+    """Goes before the variable; empty where there is none."""
+
+
+def examine(
+    config: Config, *, requirements: Path, targets: Sequence[str], options: Sequence[str] = ()
+) -> Iterator[Finding]:
     """All findings, one after the other, as they are made.
 
     Args:
         config: the configured run.
         requirements: file of the pinned packages.
-        plan: what ``snakemake --dry-run --forceall`` says of it; empty where it fails.
+        targets: files or rules that are wanted; without any, ``rule all``.
+        options: of Snakemake's command line, such as ``--configfile own.yaml``.
     """
     yield check_python()
     yield check_packages(read_pins(requirements))
+    plan, finding = plan_run(targets, options)
+    yield finding
     yield check_gpu(needs_gpu=needs_gpu(config, plan))
     yield check_memory(needed_mb=most_memory_mb(plan))
-    yield check_disk(needed_gb=disk_need_gb(config))
+    yield check_disk(needed_gb=disk_need_gb(config, plan))
     hub_ids = sorted(hub_names(config))
     if hub_ids:
         yield check_hub(hub_ids)
-    for url, key_variable in sorted(endpoints(config)):
-        yield check_endpoint(url, key_variable=key_variable)
+    for server in sorted(endpoints(config)):
+        yield check_server(server)
+    if names_vllm(config):
+        yield check_apart("vLLM", read_environment_pins(_VLLM_PINS), main="vllm")
+    if config.tracking.enabled:
+        yield check_apart("MLflow", read_environment_pins(_TRACKING_PINS), main="mlflow")
+        yield check_store(config.tracking.tracking_uri)
     yield check_command("sinfo", of="Slurm", use="--profile profiles/slurm")
     yield check_command("conda", of="conda", use="--sdm conda")
 
 
-def plan_run(options: Sequence[str] = ()) -> str:
-    """What a dry-run of everything says, made or not.
-
-    Raises:
-        SluiceError: the workflow cannot be planned.
-    """
-    return ask_snakemake("--dry-run", "--forceall", *options, what="plan the run")
+def plan_run(targets: Sequence[str], options: Sequence[str] = ()) -> tuple[str, Finding]:
+    """What a dry-run of some targets says, made or not; empty where there can be none."""
+    wanted = " ".join(targets) or "everything"
+    try:
+        plan = ask_snakemake(
+            "--dry-run", "--forceall", *options, "--", *targets, what=f"plan {wanted}"
+        )
+    except SluiceError as error:
+        reason = (error.hint or "").rpartition(_BEFORE_A_REASON)[2]
+        told = " ".join(reason.split())[:_SHOWN_OF_AN_ERROR]
+        return "", Finding("plan", f"there is none for {wanted}", False, f"snakemake: {told}")
+    return plan, Finding("plan", f"{len(parse_dry_run(plan))} jobs for {wanted}")
 
 
 def check_python() -> Finding:
@@ -82,7 +124,12 @@ def check_python() -> Finding:
     return Finding("Python", found, is_ok, "install Python 3.11 or newer")
 
 
-def check_packages(pins: dict[str, str]) -> Finding:
+def check_packages(
+    pins: dict[str, str],
+    *,
+    subject: str = "packages",
+    hint: str = "uv pip install -r requirements.txt, or delete .venv and run make demo",
+) -> Finding:
     """Whether the installed packages are the pinned ones."""
     found = {name: installed_version(name) for name in pins}
     missing = sorted(name for name, version in found.items() if version is None)
@@ -91,12 +138,39 @@ def check_packages(pins: dict[str, str]) -> Finding:
         name for name, version in found.items() if version and version.split("+")[0] != pins[name]
     )
     if not missing and not other:
-        return Finding("packages", f"all {len(pins)} as pinned")
+        return Finding(subject, f"all {len(pins)} as pinned")
     told = [f"{len(missing)} missing ({missing[0]} ...)"] if missing else []
     told += [f"{len(other)} differ ({other[0]} {found[other[0]]})"] if other else []
-    return Finding(
-        "packages", ", ".join(told), False, "uv pip install -r requirements.txt, or delete .venv"
-    )
+    return Finding(subject, ", ".join(told), False, hint)
+
+
+def check_apart(subject: str, pins: dict[str, str], *, main: str) -> Finding:
+    """Whether packages that have an environment of their own are here, or can be had.
+
+    Args:
+        subject: what they are for.
+        pins: of that environment.
+        main: the package that it is made for.
+    """
+    if installed_version(main):
+        hint = f"run with --sdm conda, or install {main}=={pins[main]} and what goes with it"
+        return check_packages(pins, subject=subject, hint=hint)
+    told = f"{main} is not in this Python"
+    tools = [tool for tool in ("conda", "apptainer") if shutil.which(tool)]
+    if tools:
+        return Finding(subject, f"{told}; --sdm {tools[0]} gives it an environment of its own")
+    own = "make tracking" if main == "mlflow" else f"pip install {main}=={pins[main]}"
+    return Finding(subject, told, False, f"install conda and run with --sdm conda, or {own}")
+
+
+def check_store(uri: str) -> Finding:
+    """Whether the place where runs are noted can be reached."""
+    file = sqlite_file(uri)
+    if file is None:
+        return _ask("tracking", uri, hint="start it, or set tracking.enabled: false")
+    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
+    hint = "name another file in tracking.tracking_uri"
+    return Finding("tracking", f"the file {file}", os.access(folder, os.W_OK), hint)
 
 
 def check_gpu(*, needs_gpu: bool) -> Finding:
@@ -104,7 +178,7 @@ def check_gpu(*, needs_gpu: bool) -> Finding:
     try:
         import torch
     except ImportError:
-        return Finding("GPU", "torch is not installed", False, "see README, 'Install'")
+        return Finding("GPU", "torch is not installed", False, "make demo: README, 'Start'")
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         told = f"{len(names)} ({', '.join(sorted(set(names)))}), CUDA {torch.version.cuda}"
@@ -122,7 +196,8 @@ def check_gpu(*, needs_gpu: bool) -> Finding:
 def check_memory(*, needed_mb: int) -> Finding:
     """Whether the largest step fits into memory."""
     total_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6
-    told = f"{total_mb / 1e3:.1f} GB; the largest step asks for {needed_mb / 1e3:.1f} GB"
+    asked = f"asks for {needed_mb / 1e3:.1f} GB" if needed_mb else "is not known"
+    told = f"{total_mb / 1e3:.1f} GB; the largest step {asked}"
     return Finding("memory", told, total_mb >= needed_mb, "lower batch sizes, or use a cluster")
 
 
@@ -142,12 +217,36 @@ def check_hub(names: Sequence[str]) -> Finding:
     return _ask("hub", _HUB, hint="give folders as 'path'; set HF_HUB_OFFLINE=1 on such machines")
 
 
-def check_endpoint(url: str, *, key_variable: str | None) -> Finding:
-    """Whether a server answers and its key is at hand; the key itself is never shown."""
-    if key_variable and not os.environ.get(key_variable):
-        told = f"{url}: the environment variable {key_variable} is empty"
-        return Finding("server", told, False, f"export {key_variable}=...")
-    return _ask("server", url, hint="is it running, and is base_url right?")
+def check_server(server: Server) -> Finding:
+    """Whether a server answers and its key is at hand; the key is neither shown nor sent.
+
+    Who lists models for anybody asks for no key: a server of one's own, often.
+    """
+    from sluice.llm.access import read_key_file
+
+    fault, hint = "", ""
+    if server.key_file:
+        try:
+            read_key_file(server.key_file)
+        except ConfigError as error:
+            fault, hint = error.what, error.hint or "write the key, and nothing else, into it"
+    elif not os.environ.get(server.key_variable, "").strip():
+        fault = f"the environment variable {server.key_variable} is empty"
+        hint = f"export {server.key_variable}=..."
+    answer = _ask("server", server.url, hint="is it running, and is base_url right?")
+    if not fault or (not server.key_file and _is_open(server.url)):
+        return answer
+    hints = [hint] if answer.is_ok else [hint, answer.hint]
+    return Finding("server", f"{answer.told}; {fault}", False, "; ".join(hints))
+
+
+def _is_open(url: str) -> bool:
+    """Whether a server lists its models without a key."""
+    try:
+        urllib.request.urlopen(f"{url}/models", timeout=_TIMEOUT_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def check_command(name: str, *, of: str, use: str) -> Finding:
@@ -162,17 +261,32 @@ def most_memory_mb(plan: str) -> int:
 
 
 def needs_gpu(config: Config, plan: str) -> bool:
-    """Whether a job asks for a GPU, or an engine runs on nothing else."""
+    """Whether a job asks for a GPU, or runs on nothing else; without a plan, whether one may."""
+    if not plan:
+        return names_vllm(config)
+    is_asked_for = bool(re.search(r"\bgpu=[1-9]", plan))
+    return is_asked_for or any(job.rule.endswith("_with_vllm") for job in parse_dry_run(plan))
+
+
+def names_vllm(config: Config) -> bool:
+    """Whether the configuration names vLLM as an engine or as the flywheel's server."""
     engines = [entry.engine for entry in _engines(config)]
-    return "vllm" in engines or bool(re.search(r"\bgpu=[1-9]", plan))
+    return "vllm" in engines or config.flywheel.server == "vllm"
 
 
-def disk_need_gb(config: Config) -> float:
-    """A rough upper bound of what results take, in GB."""
-    models = [Path(source.path) for source in config.models.values() if source.path]
-    data = [Path(source.path) for source in config.datasets.values() if source.path]
-    needed = _COPIES_OF_A_MODEL * sum(map(_size, models)) + _COPIES_OF_DATA * sum(map(_size, data))
-    return _LEAST_DISK_GB + needed / _GB
+def disk_need_gb(config: Config, plan: str) -> float:
+    """A rough upper bound of what results take, in GB; without a plan, of one pass of all."""
+    models = [_size(Path(source.path)) for source in config.models.values() if source.path]
+    data = {name: source.path for name, source in config.datasets.items() if source.path}
+    models_bytes, read = _COPIES_OF_A_MODEL * sum(models), set(data)
+    if plan:
+        jobs = parse_dry_run(plan)
+        num_copies = sum(job.rule in _MODEL_WRITERS for job in jobs)
+        models_bytes = num_copies * max(models, default=0)
+        converted = [job.wildcards for job in jobs if job.rule == "convert_dataset"]
+        read &= {text.partition("=")[2] for text in converted}
+    data_bytes = sum(_size(Path(data[name])) for name in read)
+    return _LEAST_DISK_GB + (models_bytes + _COPIES_OF_DATA * data_bytes) / _GB
 
 
 def hub_names(config: Config) -> set[str]:
@@ -182,12 +296,18 @@ def hub_names(config: Config) -> set[str]:
     return {name for name in models if not Path(name).exists()} | datasets
 
 
-def endpoints(config: Config) -> set[tuple[str, str | None]]:
-    """(base_url, variable that holds its key) of every server that the configuration names."""
-    return {
-        (entry.base_url or "https://api.openai.com/v1", entry.api_key_variable)
+def endpoints(config: Config) -> set[Server]:
+    """Every server that the configuration names; the built-in one is none."""
+    engines = {
+        Server(entry.base_url or _OPENAI, entry.api_key_variable)
         for entry in _engines(config)
         if entry.engine == "openai"
+    }
+    roles = (config.llm.simulator, config.llm.judge, config.llm.evaluator)
+    return engines | {
+        Server(role.base_url, role.api_key_env, role.api_key_file or "")
+        for role in roles
+        if role.base_url != OFFLINE
     }
 
 

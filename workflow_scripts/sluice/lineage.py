@@ -1,11 +1,10 @@
 """Where an artifact comes from: every file on the way to it, with hash, command, code and time."""
 
-import os
-import platform
+import hashlib
+import json
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +16,10 @@ from sluice.errors import DataError
 from sluice.files import hash_file, read_json
 from sluice.fingerprint import code_hash
 from sluice.pins import installed_version
-from sluice.run_records import read_run_record
+from sluice.run_records import RunRecord, read_run_record
+from sluice.step_notes import StepNote, read_step_note
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _SCRIPT = re.compile(r"\bworkflow_scripts/(\w+)\.py\b")
 
@@ -29,11 +29,13 @@ class _NotedFile(TypedDict):
     made_by: str | None
     command: str
     code: str | None
+    ran_with: str | None
+    is_isolated: bool
 
 
 class _Provenance(TypedDict):
-    format_version: Literal[1]
-    packages: dict[str, str]
+    format_version: Literal[2]
+    ran_with: dict[str, StepNote]
     files: dict[str, _NotedFile]
 
 
@@ -55,6 +57,29 @@ class FileOrigin:
     seconds: float | None = None
     ended: str | None = None
     """When it was ready, ISO 8601, UTC."""
+    ran_with: str | None = None
+    """Key of what its step ran with; None where that was not noted."""
+    is_isolated: bool = False
+    """Whether that was a conda environment or an image."""
+
+
+def follow_records(targets: Sequence[str], *, root: Path = Path()) -> dict[str, RunRecord | None]:
+    """What was noted of every file that some artifacts were made from, themselves included.
+
+    Args:
+        targets: paths as the rules name them, relative to ``root``.
+        root: where Snakemake ran.
+    Returns:
+        The records by path, in the order of the paths; None of a source.
+    """
+    records: dict[str, RunRecord | None] = {}
+    todo = list(targets)
+    while todo:
+        path = todo.pop()
+        if path not in records:
+            record = records[path] = read_run_record(path, root=root)
+            todo.extend(record.inputs if record else ())
+    return dict(sorted(records.items()))
 
 
 def trace_origins(targets: Sequence[str], *, root: Path = Path()) -> dict[str, FileOrigin]:
@@ -72,20 +97,13 @@ def trace_origins(targets: Sequence[str], *, root: Path = Path()) -> dict[str, F
             f"{len(missing)} of {len(targets)} artifacts are not there (first: {missing[0]})",
             hint="make them first: snakemake --cores all",
         )
-    origins: dict[str, FileOrigin] = {}
-    todo = list(targets)
-    while todo:
-        path = todo.pop()
-        if path not in origins:
-            origins[path] = _origin(path, root=root)
-            todo.extend(origins[path].inputs)
-    return dict(sorted(origins.items()))
+    records = follow_records(targets, root=root)
+    return {path: _origin(path, record, root=root) for path, record in records.items()}
 
 
-def _origin(path: str, *, root: Path) -> FileOrigin:
+def _origin(path: str, record: RunRecord | None, *, root: Path) -> FileOrigin:
     file = root / path
     digest = hash_file(file) if file.exists() else None
-    record = read_run_record(path, root=root)
     if record is None:
         return FileOrigin(digest, None)
     ended = datetime.fromtimestamp(record.ended_s, tz=UTC)
@@ -97,6 +115,7 @@ def _origin(path: str, *, root: Path) -> FileOrigin:
         code=record.code,
         seconds=round(record.ended_s - record.started_s, 2),
         ended=ended.isoformat(timespec="seconds"),
+        is_isolated=record.is_isolated,
     )
 
 
@@ -105,7 +124,6 @@ def describe_run(
     *,
     config_files: Sequence[Path],
     seed: int,
-    packages: Sequence[str],
     root: Path = Path(),
 ) -> dict[str, Any]:
     """The content of provenance.json.
@@ -115,25 +133,29 @@ def describe_run(
         config_files: what was configured; a checked configuration cannot hold keys or passwords.
             Each file's command line says with which settings it was made.
         seed: the configuration's.
-        packages: names of the packages whose versions are noted.
         root: where Snakemake ran.
     """
-    origins = trace_origins(targets, root=root)
+    notes: dict[str, StepNote] = {}
+    files: dict[str, dict[str, Any]] = {}
+    for path, origin in trace_origins(targets, root=root).items():
+        note = read_step_note(origin.command, root=root)
+        key = _key(note) if note else None
+        if key and note:
+            notes[key] = note
+        files[path] = asdict(replace(origin, ran_with=key))
     return {
         "format_version": FORMAT_VERSION,
         "targets": sorted(targets),
         "seed": seed,
         "config": {str(file): file.read_text(encoding="utf-8") for file in config_files},
-        "commit": _commit(root),
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "num_cpus": os.cpu_count(),
-            "python": platform.python_version(),
-        },
-        "packages": {name: version for name in packages if (version := installed_version(name))},
-        "files": {path: asdict(origin) for path, origin in origins.items()},
+        "ran_with": dict(sorted(notes.items())),
+        "files": files,
     }
+
+
+def _key(note: StepNote) -> str:
+    """A short name of what a step ran with: the same for the same."""
+    return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def find_mismatches(provenance: Mapping[str, Any], *, root: Path = Path()) -> list[str]:
@@ -197,18 +219,15 @@ def _changed_code(provenance: Mapping[str, Any]) -> list[str]:
 
 
 def _changed_packages(provenance: Mapping[str, Any]) -> list[str]:
+    """Packages of this Python that are not those of the steps that ran in it."""
+    keys = {file["ran_with"] for file in provenance["files"].values() if not file["is_isolated"]}
+    noted = {
+        (name, version)
+        for key in keys & provenance["ran_with"].keys()
+        for name, version in provenance["ran_with"][key]["packages"].items()
+    }
     return [
         f"package {name}: {installed_version(name) or 'not installed'}, was {version}"
-        for name, version in provenance["packages"].items()
+        for name, version in sorted(noted)
         if installed_version(name) != version
     ]
-
-
-def _commit(root: Path) -> str | None:
-    """The checkout's commit, with ``-dirty`` where files differ from it; None outside of git."""
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() or None

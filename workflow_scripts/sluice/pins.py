@@ -4,10 +4,24 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
 from sluice.errors import DataError
-from sluice.files import read_text
+from sluice.files import read_text, read_yaml
+from sluice.forms import Form
 
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;#]+)")
+
+
+class _Pip(TypedDict):
+    pip: list[str]
+
+
+class _Environment(TypedDict):
+    dependencies: list[str | _Pip]
+
+
+_ENVIRONMENT = Form(_Environment, "environment of conda", None)
 
 
 def read_pins(path: Path) -> dict[str, str]:
@@ -28,6 +42,21 @@ def read_pins(path: Path) -> dict[str, str]:
         else:
             raise DataError(f"{path} line {number} pins no version: {text}", expected="name==1.2.3")
     return pins
+
+
+def read_environment_pins(path: Path) -> dict[str, str]:
+    """Package -> exact version, of what a conda environment installs by pip.
+
+    Raises:
+        DataError: the file is missing or no such environment, or an entry pins nothing.
+    """
+    values = _ENVIRONMENT.check(read_yaml(path), where=str(path))
+    parts = [part["pip"] for part in values["dependencies"] if not isinstance(part, str)]
+    pins = {entry: _PIN.fullmatch(entry) for part in parts for entry in part}
+    loose = [entry for entry, pin in pins.items() if pin is None]
+    if loose:
+        raise DataError(f"{path} pins no version: {loose[0]}", expected="name==1.2.3")
+    return {pin[1]: pin[2] for pin in pins.values() if pin}
 
 
 def installed_version(package: str) -> str | None:

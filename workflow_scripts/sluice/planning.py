@@ -5,6 +5,8 @@ import sys
 
 from sluice.errors import SluiceError
 
+_TOLD_CHARS = 2000
+
 
 def ask_snakemake(*words: str, what: str) -> str:
     """What ``snakemake`` with these words prints, plan and log alike.
@@ -21,6 +23,7 @@ def ask_snakemake(*words: str, what: str) -> str:
         [sys.executable, "-m", "snakemake", *words], text=True, capture_output=True
     )
     if done.returncode:
-        told = (done.stderr or done.stdout).strip()[-2000:]
+        # Of a dry-run the reason is on stdout, of the rest on stderr.
+        told = f"{done.stderr}\n{done.stdout}".strip()[-_TOLD_CHARS:]
         raise SluiceError(f"snakemake cannot {what}", hint=told)
     return f"{done.stdout}\n{done.stderr}"

@@ -1,9 +1,11 @@
 """What Snakemake noted of every file that it made: ``.snakemake/metadata``, one JSON file each."""
 
+import hashlib
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NotRequired
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -12,6 +14,8 @@ _METADATA = Path(".snakemake/metadata")
 # Snakemake splits names that a folder cannot hold; the parts but the last begin with @.
 _LONGEST_NAME = 255
 _CODE_HASH = re.compile(r"'([0-9a-f]{16})'")
+# What Snakemake notes of a job whose software came neither from conda nor an image: MD5 of nothing.
+_NO_STACK = hashlib.md5(usedforsecurity=False).hexdigest()
 
 
 class _Noted(TypedDict):
@@ -23,6 +27,7 @@ class _Noted(TypedDict):
     shellcmd: str | None
     starttime: FiniteFloat
     endtime: FiniteFloat
+    software_stack_hash: NotRequired[str | None]
 
 
 _NOTED = TypeAdapter(_Noted)
@@ -40,6 +45,8 @@ class RunRecord:
     started_s: float
     """Seconds since 1970."""
     ended_s: float
+    is_isolated: bool = False
+    """Whether it ran in a conda environment or an image, not in Snakemake's own Python."""
 
 
 def read_run_record(path: str, *, root: Path = Path()) -> RunRecord | None:
@@ -61,6 +68,7 @@ def read_run_record(path: str, *, root: Path = Path()) -> RunRecord | None:
         code=hashes[0] if hashes else None,
         started_s=noted["starttime"],
         ended_s=noted["endtime"],
+        is_isolated=noted.get("software_stack_hash") not in (None, _NO_STACK),
     )
 
 

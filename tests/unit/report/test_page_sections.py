@@ -1,18 +1,25 @@
 """What each section of the page gathers."""
 
+import platform
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from report_artifacts import CONFIGURATION, write_run
+from support import ROOT
 
 import write_report
 from sluice.cli import run
-from sluice.report.page.assembling import gather_sections
+from sluice.files import write_json
+from sluice.report.page.assembling import gather_sections, render
 from sluice.report.page.cost import duration, step_costs
 from sluice.report.page.evaluation import evaluation_headlines, pair_up
 from sluice.report.page.flywheel import changed_dialogues, flywheel_headlines, trajectories
 from sluice.report.page.provenance import provenance_section
 from sluice.report.page.selection import best_scores, rejected_examples
 from sluice.settings.report import Artifacts, WriteReport
+from sluice.step_notes import describe_process, note_step
 
 
 def _sections(files, **settings):
@@ -115,6 +122,49 @@ def test_provenance_holds_hashes_of_files_and_folders(tmp_path):
     assert file["sha256"].startswith("ba7816bf8f01cfea")  # SHA-256 of abc, FIPS 180-2
     assert file["size_bytes"] == 3
     assert content["seed"] == 7
+
+
+def write_note(root, path, *, code, words):
+    """What Snakemake and a step note of an output."""
+    command = f"python workflow_scripts/split_dataset.py {' '.join(words)} > x.log 2>&1"
+    values = {"rule": "split_dataset", "input": [], "params": [f"'{code}'"], "shellcmd": command,
+              "starttime": 1.0, "endtime": 2.0}  # fmt: skip
+    write_json(root / ".snakemake/metadata" / urlsafe_b64encode(path.encode()).decode(), values)
+    note_step("split_dataset", words, root=root)
+
+
+def test_provenance_tells_commit_versions_and_code_of_the_steps(tmp_path):
+    for number, name in enumerate(("a", "b")):
+        write_note(tmp_path, name, code=f"{number:016}", words=["--output", name])
+    artifacts = [Path("a"), Path("b"), Path("no-rule-made-it")]
+    content = provenance_section({}, [], artifacts=artifacts, root=tmp_path).content
+    assert content["code"] == [
+        {"rule": "split_dataset", "code": f"{number:016}"} for number in (0, 1)
+    ]
+    (row,) = content["ran_with"]
+    note = describe_process()
+    assert (row["commit"], row["num_steps"]) == (note["commit"], 2)
+    assert row["versions"]["numpy"] == note["packages"]["numpy"]
+
+
+def test_provenance_says_where_a_step_noted_nothing_and_is_the_same_when_written_again(tmp_path):
+    write_note(tmp_path, "a", code="0" * 16, words=["--output", "a"])
+    write_note(tmp_path, "b", code="0" * 16, words=["--output", "b"])
+    for file in (tmp_path / ".snakemake/sluice/steps").iterdir():
+        file.write_text(file.read_text().replace(platform.node(), "node7"))
+    write_note(tmp_path, "c", code="0" * 16, words=["--output", "c"])
+    artifacts = [Path(name) for name in "abc"]
+    first = provenance_section({}, [], artifacts=artifacts, root=tmp_path)
+    assert [row["num_steps"] for row in first.content["ran_with"]] == [3]
+    next((tmp_path / ".snakemake/sluice/steps").iterdir()).unlink()
+    again = provenance_section({}, [], artifacts=artifacts, root=tmp_path)
+    known, unknown = again.content["ran_with"]
+    assert (known["num_steps"], unknown["num_steps"], unknown["versions"]) == (2, 1, {})
+    assert again == provenance_section({}, [], artifacts=artifacts, root=tmp_path)
+    page = render([again], [], title="t", template=ROOT / "resources/report/page.html.jinja")
+    assert "not noted" in page
+    assert "0" * 16 in page
+    assert (known["commit"] or "not in git") in page
 
 
 def test_a_broken_artifact_is_our_message(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from report_artifacts import write_run
+from report_artifacts import write_calibration, write_run, write_training, write_turn
 from support import ROOT
 
 import track_results
 from sluice.cli import run
 from sluice.errors import TrackingError
+from sluice.settings.report import Artifacts
 from sluice.settings.tracking import TrackResults
 from sluice.tracking.gathering import gather_runs
 from sluice.tracking.noting import KEY_TAG, note_runs
@@ -194,7 +196,7 @@ def test_every_training_evaluation_and_turn_is_a_run(whole):
     assert set(found) == {
         "selection", "training/adapter/tuned", "sampling/quiz", "evaluation/base/quiz",
         "evaluation/tuned/quiz", "comparison/base_vs_tuned", "flywheel", "flywheel/turn_0",
-        "flywheel/turn_1",
+        "flywheel/turn_1", "flywheel/turn_1/calibration",
     }  # fmt: skip
     rows = json.loads((folder / "tracked_runs.json").read_text())["runs"]
     assert {row["key"]: row["run_id"] for row in rows} == {
@@ -216,6 +218,110 @@ def test_turns_are_nested_in_the_flywheel(whole):
     assert metrics["against_turn_0/mean/low"] == 0.75
     assert metrics["spending/judge_held_out/cost"] == 0.25
     assert metrics["kept/rows_kept"] == 4
+    calibration = found["flywheel/turn_1/calibration"].data
+    assert calibration.tags["mlflow.parentRunId"] == found["flywheel/turn_1"].info.run_id
+    assert calibration.metrics == {
+        "judge/flip_rate": 0.25, "judge/flip_rate/low": 0.0, "judge/flip_rate/high": 0.5,
+    }  # fmt: skip
+
+
+WHEEL_CONFIGURATION = {
+    "seed": 7,
+    "datasets": {"cats": {}, "dogs": {}},
+    "adapters": {"tuned": {"r": 4, "seed": 9}},
+    "base": {"num_steps": 80},
+    "gate": {"model": "base", "warm_up_steps": 15},
+    "flywheel": {"model": "small", "adapter": {"r": 16}},
+}
+
+
+def write_wheel(results, *, num_turns):
+    """Turns 0 to `num_turns`, trained from 1 on; of the last the judges are calibrated."""
+    folders = [results / f"flywheel/turn_{turn}" for turn in range(num_turns + 1)]
+    trainings = []
+    for folder in folders[1:]:
+        trainings.append(write_training(folder / "adapter"))
+        (folder / "sft_train.jsonl").write_text(f"{folder.name}\n")
+    return Artifacts(
+        configuration=json.dumps(WHEEL_CONFIGURATION),
+        trainings=tuple(trainings),
+        turns=tuple(write_turn(folder, turn) for turn, folder in enumerate(folders)),
+        calibrations=(write_calibration(folders[-1]),),
+    )
+
+
+def test_turns_that_are_added_join_those_that_are_there(tmp_path):
+    """Two turns, then three: one flywheel, one run of each turn, each where it belongs."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    settings = TrackResults(tracking_uri=uri)
+    note_runs(gather_runs(write_wheel(tmp_path, num_turns=2)), settings)
+    before = noted(uri)
+    note_runs(gather_runs(write_wheel(tmp_path, num_turns=3)), settings)
+    after = noted(uri)
+    assert after.keys() - before.keys() == {
+        "flywheel/turn_3", "flywheel/turn_3/calibration", "training/adapter/turn_3",
+    }  # fmt: skip
+    for key, run_before in before.items():
+        assert after[key].info.run_id == run_before.info.run_id
+    ids = {key: each.info.run_id for key, each in after.items()}
+    parents = {key: each.data.tags.get("mlflow.parentRunId") for key, each in after.items()}
+    assert parents.pop("flywheel") is None
+    for key, parent in parents.items():
+        turn = re.search(r"turn_\d", key)[0]
+        is_turn = key == f"flywheel/{turn}"
+        assert parent == ids["flywheel" if is_turn else f"flywheel/{turn}"], key
+
+
+def test_a_run_that_is_there_is_nested_when_its_parent_comes(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    settings = TrackResults(tracking_uri=uri)
+    files = write_wheel(tmp_path, num_turns=1)
+    note_runs(gather_runs(files.model_copy(update={"turns": (), "calibrations": ()})), settings)
+    assert "mlflow.parentRunId" not in noted(uri)["training/adapter/turn_1"].data.tags
+    note_runs(gather_runs(files), settings)
+    found = noted(uri)
+    parent = found["training/adapter/turn_1"].data.tags["mlflow.parentRunId"]
+    assert parent == found["flywheel/turn_1"].info.run_id
+
+
+def test_every_training_has_its_settings_and_its_data(tmp_path):
+    files = write_wheel(tmp_path, num_turns=1)
+    curves = {
+        "training_log.json": "base/base",
+        "warm_up_log.json": "gate/base",
+        "metrics.json": "adapters/tuned",
+    }
+    trainings = list(files.trainings)
+    for name, folder in curves.items():
+        written = write_training(tmp_path / folder)
+        trainings.append(written.rename(written.with_name(name)))
+    for name in ("demo/base_corpus.jsonl", "data/cats/train.jsonl", "data/dogs/train.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    runs = {run.key: run for run in gather_runs(files.model_copy(update={"trainings": trainings}))}
+    expected = {
+        "training/adapter/turn_1": ({"r": 16, "seed": 7}, ["flywheel/turn_1/sft_train.jsonl"]),
+        "training/adapter/tuned": ({"r": 4, "seed": 9}, []),
+        "training/base_model/base": ({"num_steps": 80, "seed": 7}, ["demo/base_corpus.jsonl"]),
+        "training/quality_gates/base": (
+            {"model": "base", "warm_up_steps": 15, "seed": 7},
+            ["data/cats/train.jsonl", "data/dogs/train.jsonl"],
+        ),
+    }
+    for key, (params, data) in expected.items():
+        assert runs[key].params == params
+        assert [each.path for each in runs[key].datasets] == [tmp_path / name for name in data]
+
+
+def test_a_base_model_of_text_has_its_corpus(tmp_path):
+    written = write_training(tmp_path / "base/mine")
+    log = written.rename(written.with_name("training_log.json"))
+    corpus = tmp_path / "base/mine/corpus/corpus.json"
+    corpus.parent.mkdir()
+    corpus.write_text("{}")
+    text = json.dumps({"base": {"text": ["books.jsonl"]}})
+    (run_of_text,) = gather_runs(Artifacts(configuration=text, trainings=(log,)))
+    assert [each.path for each in run_of_text.datasets] == [corpus]
 
 
 def test_keys_of_the_environment_are_nowhere_in_the_store(whole):

@@ -46,7 +46,16 @@ def read_key(endpoint: Endpoint) -> str:
     """
     if endpoint.api_key_file is None:
         return os.environ.get(endpoint.api_key_env, "").strip() or NO_KEY
-    path = Path(endpoint.api_key_file).expanduser()
+    return read_key_file(endpoint.api_key_file)
+
+
+def read_key_file(name: str) -> str:
+    """The key that a file holds.
+
+    Raises:
+        ConfigError: the file is missing, empty or inside of the repository.
+    """
+    path = Path(name).expanduser()
     for folder in (_REPOSITORY, Path.cwd().resolve()):
         if path.resolve().is_relative_to(folder):
             raise ConfigError(

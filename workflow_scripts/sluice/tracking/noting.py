@@ -48,9 +48,9 @@ def note_runs(runs: Sequence[TrackedRun], settings: TrackResults) -> list[dict[s
     try:
         for run in runs:
             digest = run.content_hash()
-            found = _find(client, experiment, digest)
-            num_new += found is None
             parent = ids.get(run.parent) if run.parent else None
+            found = _find(client, experiment, digest, parent=parent)
+            num_new += found is None
             ids[run.key] = found or _note(client, experiment, run, digest=digest, parent=parent)
             noted.append({"key": run.key, "hash": digest, "run_id": ids[run.key]})
     except (MlflowException, OSError) as error:
@@ -59,15 +59,23 @@ def note_runs(runs: Sequence[TrackedRun], settings: TrackResults) -> list[dict[s
     return noted
 
 
-def _find(client: "MlflowClient", experiment: str, digest: str) -> str | None:
-    """The finished run of this content; what a killed run left half noted is deleted."""
+def _find(
+    client: "MlflowClient", experiment: str, digest: str, *, parent: str | None
+) -> str | None:
+    """The finished run of this content, nested where it belongs now.
+
+    What a killed run left half noted is deleted.
+    """
     query = f"tags.`{HASH_TAG}` = '{digest}'"
     finished = None
     for run in client.search_runs([experiment], filter_string=query):
-        if run.info.status == "FINISHED":
-            finished = str(run.info.run_id)
-        else:
-            client.delete_run(run.info.run_id)
+        run_id = str(run.info.run_id)
+        if run.info.status != "FINISHED":
+            client.delete_run(run_id)
+            continue
+        finished = run_id
+        if parent and run.data.tags.get(_PARENT_TAG) != parent:
+            client.set_tag(run_id, _PARENT_TAG, parent)
     return finished
 
 

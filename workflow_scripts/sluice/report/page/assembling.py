@@ -63,9 +63,16 @@ def gather_sections(
             evaluations=files.evaluations,
             trainings=files.trainings,
         ),
-        provenance_section(configuration, [*files.selected, *files.sources]),
+        provenance_section(
+            configuration, [*files.selected, *files.sources], artifacts=_artifacts(files)
+        ),
     ]
     return [section for section in found if section is not None]
+
+
+def _artifacts(files: Artifacts) -> list[Path]:
+    """All files that are spoken of."""
+    return [path for _, value in files if isinstance(value, tuple) for path in value]
 
 
 def render(
