@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.config_files import place_of
 from sluice.errors import ConfigError, shorten_ids
-from sluice.flywheel.topics import read_topics, shared_topics
+from sluice.flywheel.topics import Topic, read_topics, shared_topics
 from sluice.model_families import shared_families
 from sluice.settings.evaluation import suite_problems
 from sluice.validation import nearest
@@ -99,11 +99,10 @@ def _check_texts(config: "Config", files: Sequence[Path]) -> None:
 
 def _check_topics(config: "Config", files: Sequence[Path]) -> None:
     """Refuses topics that are learnt from and held out, too, where their files are there."""
-    paths = {
-        key: [Path(path) for path in getattr(config.flywheel, key) if Path(path).is_file()]
-        for key in ("train_topics", "heldout_topics")
-    }
-    train, held_out = (read_topics(found) if found else [] for found in paths.values())
+    train, held_out = (
+        _topics_of(names)
+        for names in (config.flywheel.train_topics, config.flywheel.heldout_topics)
+    )
     if shared := shared_topics(train, held_out):
         held = list(config.flywheel.heldout_topics)
         raise ConfigError(
@@ -114,6 +113,12 @@ def _check_topics(config: "Config", files: Sequence[Path]) -> None:
             expected="no common topic: what was learnt says nothing about what is not",
             hint="take them out of one of the files, or give other ids where only the ids agree",
         )
+
+
+def _topics_of(names: Sequence[str]) -> list[Topic]:
+    paths = [Path(name) for name in names if not name.startswith("results/")]
+    found = [path for path in paths if path.is_file()]
+    return read_topics(found) if found else []
 
 
 def _count_word(first: object) -> str:
