@@ -79,9 +79,7 @@ def shared_topics(train: Sequence[Topic], held_out: Sequence[Topic]) -> list[str
     """
     ids = {topic.id for topic in train}
     openings = {_plain(topic.opening) for topic in train}
-    return [
-        topic.id for topic in held_out if topic.id in ids or _plain(topic.opening) in openings
-    ]
+    return [topic.id for topic in held_out if topic.id in ids or _plain(topic.opening) in openings]
 
 
 def _plain(text: str) -> str:
