@@ -1,87 +1,91 @@
 """Ends a run at random moments, again and again, and compares it with an undisturbed one.
 
     python benchmarks/kill_runs.py builtin --kills 100
-    python benchmarks/kill_runs.py turn --kills 20
+    python benchmarks/kill_runs.py turn --kills 20 --signals kill
 
 `builtin` is raw data to adapter in small, `turn` the flywheel's first turn with a tiny random
-model. Each ending is SIGKILL to the whole process group, SIGTERM to Snakemake or Ctrl-C; then the
-run is started again, and one that came to its end begins anew from nothing. Wanted: the same
-artifacts, measured times aside, and no process left alive.
+model, whose training is noted in MLflow. Each ending is SIGKILL to the whole process group, SIGTERM
+to Snakemake or Ctrl-C, or of one kind alone; then the run is started again, and one that came to
+its end begins anew from nothing. Wanted: the same artifacts, measured times aside, the same runs
+in MLflow, ids and times aside, and no process left alive.
 """
 
 import argparse
+import contextlib
+import json
 import random
+import re
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "workflow_scripts"), str(ROOT / "tests")]
 
 import small_run
 from disturbing import disturb
-from tiny_models import write_tiny_checkpoint
 
 from sluice.flywheel.turn_hashes import hash_artifact
 
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 
-TURN_CONFIG = {
-    # So few topics share most of their phrases: only whole questions count as evaluation text.
-    "data": {"overlap_ngram": 1000, "evaluation_texts": []},
-    "models": {"tiny": {"path": "tiny"}},
-    "flywheel": {
-        "model": "tiny",
-        "num_train_topics": 12,
-        "num_heldout_topics": 6,
-        "max_new_tokens": 8,
-        "min_score": 1,
-        "min_kept": 1,
-        "max_regression": 4,
-        "adapter": {"max_steps": 6, "batch_size": 8, "r": 4},
-    },
-}
-# TensorBoard's files and the smoke question's latencies differ from run to run.
-NOT_COMPARED = ("logs", "bootstrap.json")
+# TensorBoard's files differ from run to run.
+NOT_COMPARED = "logs"
+# What the Trainer measures while it trains.
+MEASURED_METRIC = re.compile("(train|eval)_(runtime|.*_per_second)")
 
 
 @dataclass(frozen=True)
 class Kind:
     """What is run, and what of it must be the same."""
 
-    config: Mapping[str, Any]
+    prepare: Callable[[Path], Path]
     targets: tuple[str, ...]
     artifacts: Callable[[Path], dict[str, str]]
 
 
 def turn_artifacts(folder: Path) -> dict[str, str]:
-    """What a turn made, without measured times."""
+    """What a turn made and noted in MLflow, without measured times."""
     root = folder / "results/flywheel"
-    return {
+    files = {
         str(path.relative_to(root)): hash_artifact(path)
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not set(NOT_COMPARED) & set(path.relative_to(root).parts)
+        if path.is_file() and NOT_COMPARED not in path.relative_to(root).parts
     }
+    runs = sorted(tracked_runs(folder / "results/mlflow.db"))
+    return {**files, **{f"run {number} in MLflow": run for number, run in enumerate(runs)}}
+
+
+def tracked_runs(store: Path) -> list[str]:
+    """What a SQLite store of MLflow says of each run, without ids and times.
+
+    A step that was trained twice, before and after a kill, is noted twice with the same values.
+    """
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        found = []
+        for run, name, status in database.execute("SELECT run_uuid, name, status FROM runs"):
+            rows = {
+                table: sorted(
+                    set(database.execute(f"SELECT {what} FROM {table} WHERE run_uuid = ?", (run,)))
+                )
+                for table, what in (("params", "key, value"), ("metrics", "key, step, value"))
+            }
+            rows["metrics"] = [row for row in rows["metrics"] if not MEASURED_METRIC.match(row[0])]
+            found.append(json.dumps({"name": name, "status": status, **rows}))
+    return found
 
 
 KINDS = {
-    "builtin": Kind(small_run.CONFIG, small_run.TARGETS, small_run.artifacts),
-    "turn": Kind(TURN_CONFIG, ("results/flywheel/turn_1/summary.json",), turn_artifacts),
+    "builtin": Kind(small_run.prepare, small_run.TARGETS, small_run.artifacts),
+    "turn": Kind(small_run.prepare_turn, small_run.TURN_TARGETS, turn_artifacts),
 }
-
-
-def prepare(folder: Path, kind: Kind) -> Path:
-    """A clone with a tiny model beside its configuration."""
-    small_run.prepare(folder, kind.config)
-    write_tiny_checkpoint(folder / "tiny")
-    return folder
 
 
 def differing(kind: Kind, whole: Path, folder: Path) -> list[str]:
@@ -96,13 +100,14 @@ def main() -> None:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--longest-s", type=float, help="half an undisturbed run where not given")
+    parser.add_argument("--signals", nargs="+", choices=SIGNALS, default=list(SIGNALS))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     # A shell's background jobs ignore Ctrl-C, and so would the runs that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     kind, drawn = KINDS[options.kind], random.Random(options.seed)
     with tempfile.TemporaryDirectory() as root:
-        whole, killed = (prepare(Path(root).resolve() / name, kind) for name in ("a", "b"))
+        whole, killed = (kind.prepare(Path(root).resolve() / name) for name in ("a", "b"))
         began = time.monotonic()
         small_run.finish(whole, targets=kind.targets)
         whole_s = time.monotonic() - began
@@ -115,7 +120,7 @@ def main() -> None:
             each = disturb(
                 start,
                 killed,
-                signals=SIGNALS,
+                signals=tuple(SIGNALS[name] for name in options.signals),
                 longest_s=options.longest_s or whole_s / 2,
                 drawn=drawn,
             )
@@ -137,7 +142,7 @@ def main() -> None:
         small_run.finish(killed, targets=kind.targets)
         wrong += differing(kind, whole, killed)
         num_files = len(kind.artifacts(whole))
-        print(f"\n{num_runs + 1} runs of {num_files} artifacts each: {len(wrong)} differ")
+        print(f"\n{num_runs + 1} runs of {num_files} artifacts each, {len(wrong)} differ")
         print("\n".join(wrong))
         sys.exit(bool(wrong or num_left))
 

@@ -17,7 +17,7 @@ os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.ge
 
 from sluice.config import flags_for, load_config
 from sluice.config_checks import check_local_sources
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, SluiceError
 from sluice.fingerprint import code_hash as code
 from sluice.settings.base import narrow, to_flags
 from sluice.settings.data import DatasetSource
@@ -31,8 +31,8 @@ def checked_config():
         checked = load_config(config, files=[Path(file) for file in files])
         check_local_sources(checked, files=[Path(file) for file in files])
         return checked
-    except ConfigError as error:
-        sys.stderr.write(f"ConfigError: {error}\n")
+    except SluiceError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.exit(1)
 
 

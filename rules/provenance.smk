@@ -10,7 +10,7 @@ rule write_provenance:
     """Write every file on the way to the final artifacts, with hash, command, code and time."""
     input:
         targets=final_artifacts(),
-        config=[str(file) for file in workflow.configfiles],
+        config=[os.path.relpath(file) for file in workflow.configfiles],
     output:
         "results/provenance.json",
     log:

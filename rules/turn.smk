@@ -13,6 +13,7 @@ rule prepare_sft_data:
         simulation="results/flywheel/turn_{turn}/train/simulation_data.json",
         evaluation="results/flywheel/turn_{turn}/train/evaluation_results.json",
         held_out="results/flywheel/turn_0/heldout/simulation_data.json",
+        held_out_topics=settings.flywheel.heldout_topics,
         texts=settings.data.evaluation_texts,
     output:
         samples="results/flywheel/turn_{turn}/sft_train.jsonl",
@@ -38,8 +39,8 @@ rule prepare_sft_data:
     shell:
         "python workflow_scripts/prepare_sft_data.py {params.flags}"
         " --simulation {input.simulation:q} --evaluation {input.evaluation:q}"
-        " --held-out {input.held_out:q} --dataset turn_{wildcards.turn}"
-        " --output {output.samples:q} > {log:q} 2>&1"
+        " --held-out {input.held_out:q} --held-out-topics {input.held_out_topics:q}"
+        " --dataset turn_{wildcards.turn} --output {output.samples:q} > {log:q} 2>&1"
 
 
 use rule fine_tune as fine_tune_turn with:

@@ -1,4 +1,4 @@
-"""The built-in run in small, raw data to adapter, for tests that need many runs: a minute each."""
+"""The built-in run in small, raw data to adapter, and the flywheel's first turn: a minute each."""
 
 import hashlib
 import subprocess
@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from support import clone
+from tiny_models import write_tiny_checkpoint
 
 TARGETS = (
     "results/selected_data.jsonl",
@@ -45,6 +46,27 @@ CONFIG: dict[str, Any] = {
     },
 }
 
+TURN_TARGETS = ("results/flywheel/turn_1/summary.json",)
+
+# With a tiny random model. Its training's live curve is the one thing of a turn that is noted in
+# MLflow before the report.
+TURN_CONFIG: dict[str, Any] = {
+    # So few topics share most of their phrases: only whole questions count as evaluation text.
+    "data": {"overlap_ngram": 1000, "evaluation_texts": []},
+    "models": {"tiny": {"path": "tiny"}},
+    "flywheel": {
+        "model": "tiny",
+        "num_train_topics": 12,
+        "num_heldout_topics": 6,
+        "max_new_tokens": 8,
+        "min_score": 1,
+        "min_kept": 1,
+        "max_regression": 4,
+        "adapter": {"max_steps": 6, "batch_size": 8, "r": 4, "trackers": ["mlflow"]},
+    },
+    "tracking": {"enabled": True},
+}
+
 # Measured seconds, and what each shard says of itself.
 _NOT_COMPARED = ("benchmarks", "logs", ".state", "shards", "sampling_stats.json", "metrics.json")
 
@@ -53,6 +75,12 @@ def prepare(folder: Path, config: Mapping[str, Any] = CONFIG) -> Path:
     """A clone with a configuration of its own, small.yaml."""
     clone(folder)
     (folder / "small.yaml").write_text(yaml.safe_dump(dict(config)))
+    return folder
+
+
+def prepare_turn(folder: Path, config: Mapping[str, Any] = TURN_CONFIG) -> Path:
+    """The same for a turn, with the model that it starts from."""
+    write_tiny_checkpoint(prepare(folder, config) / "tiny")
     return folder
 
 

@@ -27,6 +27,8 @@ class Arguments(PrepareSftData):
     """Name of the data set; ids begin with it."""
     held_out: tuple[Path, ...] = ()
     """simulation_data.json of held-out topics: what their users ask first is never learnt."""
+    held_out_topics: tuple[Path, ...] = ()
+    """Files of these topics: their fixed questions (turns) are never learnt, either."""
     sft_format: Annotated[SftFormat, tyro.conf.arg(aliases=["--format"])] = "messages"
     """messages: canonical samples, which fine_tune.py reads. alpaca: instruction, input, output
     and history, for other trainers."""
@@ -41,6 +43,7 @@ def main(arguments: Arguments) -> None:
         arguments.evaluation,
         name=arguments.dataset,
         held_out=arguments.held_out,
+        held_out_topics=arguments.held_out_topics,
         settings=narrow(arguments, PrepareSftData),
         sft_format=arguments.sft_format,
         output=arguments.output,

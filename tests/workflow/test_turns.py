@@ -43,7 +43,7 @@ def test_configuration_for_vllm_plans_turns_on_top_of_each_other(fresh, tmp_path
     names = {}
     for part in ("train", "heldout"):
         topics = tmp_path / f"{part}.jsonl"
-        topics.write_text('{"id": "t", "topic": "tea"}\n')
+        topics.write_text(json.dumps({"id": part, "topic": f"tea, {part}"}) + "\n")
         names[f"{part}_topics"] = [str(topics)]
     mine = tmp_path / "mine.yaml"
     mine.write_text(yaml.safe_dump({"flywheel": names}))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.config_files import place_of
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, shorten_ids
+from sluice.flywheel.topics import Topic, read_topics, shared_topics
 from sluice.model_families import shared_families
 from sluice.settings.engine import engine_problems
 from sluice.settings.evaluation import suite_problems
@@ -34,7 +35,9 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
     Paths below ``results/`` are made by rules and are not looked for.
 
     Raises:
-        ConfigError: a local path does not exist, with the nearest name that does.
+        ConfigError: a local path does not exist, with the nearest name that does; or topics of the
+            flywheel are both learnt from and held out.
+        DataError: a file of topics is none.
     """
     for name, dataset in config.datasets.items():
         for key in ("path", "articles", "truth"):
@@ -63,6 +66,7 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
                     where=place_of(("suites", name, key), path, files),
                 )
     _check_texts(config, files)
+    _check_topics(config, files)
 
 
 def _check_braces(path: str | None, key: tuple[str, ...], *, files: Sequence[Path]) -> None:
@@ -92,6 +96,30 @@ def _check_texts(config: "Config", files: Sequence[Path]) -> None:
                     where=place_of((section, key), held, files),
                     hint=nearest(Path(path).name, siblings[:200]),
                 )
+
+
+def _check_topics(config: "Config", files: Sequence[Path]) -> None:
+    """Refuses topics that are learnt from and held out, too, where their files are there."""
+    train, held_out = (
+        _topics_of(names)
+        for names in (config.flywheel.train_topics, config.flywheel.heldout_topics)
+    )
+    if shared := shared_topics(train, held_out):
+        held = list(config.flywheel.heldout_topics)
+        raise ConfigError(
+            f"{len(shared):,} topics of 'flywheel.heldout_topics' stand in "
+            f"'flywheel.train_topics', too, by id or by what is asked first "
+            f"({shorten_ids(shared)})",
+            where=place_of(("flywheel", "heldout_topics"), held, files),
+            expected="no common topic: what was learnt says nothing about what is not",
+            hint="take them out of one of the files, or give other ids where only the ids agree",
+        )
+
+
+def _topics_of(names: Sequence[str]) -> list[Topic]:
+    paths = [Path(name) for name in names if not name.startswith("results/")]
+    found = [path for path in paths if path.is_file()]
+    return read_topics(found) if found else []
 
 
 def _count_word(first: object) -> str:

@@ -160,6 +160,68 @@ def test_openings_of_held_out_dialogues_are_never_learnt(tmp_path):
     assert [sample.id for sample in kept] == ["turn_1_d1_0"]
 
 
+def _held_out_topic(folder, *turns):
+    row = {"id": "h0", "topic": "rivers", "turns": turns}
+    folder.mkdir(exist_ok=True)
+    (folder / "topics.jsonl").write_text(json.dumps(row) + "\n")
+    return folder / "topics.jsonl"
+
+
+LATER = ("Express z-x in y", "Name every town that the Aare passes on its way to the Rhine.")
+
+
+@pytest.mark.parametrize("later", LATER, ids=["short", "long"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_fixed_questions_of_held_out_topics_are_never_learnt(tmp_path, later, is_first):
+    topics = _held_out_topic(tmp_path / "held_out", "Where does the Aare rise?", later)
+    before = () if is_first else (("What about the Rhine?", "It is long."),)
+    talks = [
+        dialogue("d0", *before, (later.upper(), "So it is.")),
+        dialogue("d1", *before, ("How does one bake at home?", ANSWERS[2])),
+    ]
+    verdicts = [verdict(f"d{n}", place, 5) for n in (0, 1) for place in range(len(before) + 1)]
+    for each in verdicts:
+        if each["exchange"] < len(before):
+            each["scores"] = dict.fromkeys(each["scores"], 1)
+    kept = _prepare(tmp_path, talks, verdicts, held_out_topics=[topics])
+    assert [sample.id for sample in kept] == [f"turn_1_d1_{len(before)}"]
+    assert _rejected(tmp_path)[f"turn_1_d0_{len(before)}"] == "evaluation_overlap"
+    assert "held-out topic h0" in (tmp_path / "sft_train.rejected.jsonl").read_text()
+
+
+def test_a_fixed_question_within_a_longer_message_is_never_learnt(tmp_path):
+    topics = _held_out_topic(tmp_path / "held_out", "Where does the Aare rise?", LATER[1])
+    talks = [
+        dialogue("d0", (f"Please check that again.\n{LATER[1]}", "So it is.")),
+        dialogue("d1", ("How does one bake at home?", ANSWERS[2])),
+    ]
+    verdicts = [verdict("d0", 0, 5), verdict("d1", 0, 5)]
+    kept = _prepare(tmp_path, talks, verdicts, held_out_topics=[topics])
+    assert [sample.id for sample in kept] == ["turn_1_d1_0"]
+
+
+def test_another_question_with_other_numbers_may_be_learnt(tmp_path):
+    topics = _held_out_topic(tmp_path / "held_out", "What about |x + 10| < 5")
+    talks = [dialogue("d0", ("What about |x + 10| < 7", "Between -17 and -3."))]
+    kept = _prepare(tmp_path, talks, [verdict("d0", 0, 5)], held_out_topics=[topics])
+    assert len(kept) == 1
+
+
+def test_a_fixed_question_that_most_users_ask_is_a_set_phrase(tmp_path):
+    phrase = "Can you give an example?"
+    topics = _held_out_topic(tmp_path / "held_out", "Where does the Aare rise?", phrase)
+    talks = [
+        dialogue(f"d{n:02d}", (f"What of {TOPICS[n % 10]}?", f"Fact {n}."), (phrase, f"Case {n}."))
+        for n in range(30)
+    ]
+    verdicts = [
+        verdict(f"d{n:02d}", place, 5 if place and n < 3 else 1)
+        for n in range(30)
+        for place in range(2)
+    ]
+    assert len(_prepare(tmp_path, talks, verdicts, held_out_topics=[topics])) == 3
+
+
 def test_a_phrase_of_most_dialogues_is_no_text_of_the_evaluation(tmp_path):
     phrase = "Please explain to a patient beginner what one should know about"
     held_out, _ = write_turn(

@@ -5,10 +5,12 @@ import json
 import pytest
 from support import ROOT
 
+from sluice.config import load_config
+from sluice.config_checks import check_local_sources
 from sluice.data.demo.topics import make_demo_topics
-from sluice.errors import DataError
+from sluice.errors import ConfigError, DataError
 from sluice.flywheel.offline_law import read_law
-from sluice.flywheel.topics import choose_topics, read_topics
+from sluice.flywheel.topics import choose_topics, read_topics, shared_topics
 from sluice.records import Message, Sample, write_samples
 from sluice.settings.flywheel import MakeDemoTopics
 
@@ -77,6 +79,39 @@ def test_draw_depends_on_part_and_seed_and_keeps_the_order(tmp_path):
     assert drawn != choose_topics(topics, number=30, seed=1, part="train_2")
     assert drawn != choose_topics(topics, number=30, seed=2, part="train_1")
     assert choose_topics(topics, number=None, seed=1, part="x") == topics
+
+
+def test_a_held_out_topic_is_shared_by_its_id_or_by_what_is_asked_first(tmp_path):
+    train = [
+        {"id": "a", "topic": "tea"},
+        {"id": "b", "topic": "law", "turns": ["Who pays?", "And why?"]},
+        {"id": "c", "topic": "law", "turns": ["Who judges?"]},
+    ]
+    held_out = [
+        {"id": "a", "topic": "coffee"},
+        {"id": "x", "topic": " TEA"},
+        {"id": "y", "topic": "money", "turns": ["who  pays?"]},
+        {"id": "z", "topic": "law", "turns": ["Who appeals?", "And why?"]},
+    ]
+    paths = [_write(tmp_path / "1.jsonl", *train), _write(tmp_path / "2.jsonl", *held_out)]
+    first, second = (read_topics([path]) for path in paths)
+    assert shared_topics(first, second) == ["a", "x", "y"]
+    assert shared_topics(first, []) == shared_topics([], second) == []
+
+
+def test_topics_that_are_learnt_and_held_out_are_named_before_anything_runs(tmp_path):
+    rows = [{"id": f"t{number}", "topic": f"tea {number}"} for number in range(6)]
+    train = _write(tmp_path / "train.jsonl", *rows)
+    held_out = _write(tmp_path / "held_out.jsonl", *rows[1:], {"id": "new", "topic": "cake"})
+    topics = {"train_topics": [str(train)], "heldout_topics": [str(held_out)]}
+    values = {"datasets": {"d": {"hub": "d"}}, "models": {"base": {"build": "base"}}}
+    config = load_config({**values, "flywheel": topics})
+    with pytest.raises(ConfigError, match=r"5 topics of .*\(t1, t2, t3 and 2 more\)"):
+        check_local_sources(config)
+    _write(held_out, {"id": "new", "topic": "cake"})
+    check_local_sources(config)
+    held_out.unlink()
+    check_local_sources(config)
 
 
 @pytest.mark.skipif(not MT_BENCH.exists(), reason="needs MT-Bench's questions beside the project")

@@ -18,6 +18,7 @@ from sluice.flywheel.judged import (
 )
 from sluice.flywheel.sft_formats import exchange_sample, write_sft
 from sluice.flywheel.shift import Shift, category_shift, describe, number_shift, shift_json
+from sluice.flywheel.topics import read_topics
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.records import Sample, write_samples
@@ -27,7 +28,7 @@ from sluice.similarity.duplicates import Comparison, Texts, texts_of
 from sluice.similarity.evaluation_texts import Question, read_questions
 from sluice.similarity.overlap import QuestionIndex
 from sluice.similarity.survey import Rejection, find_rejections, survey_samples
-from sluice.similarity.text_forms import compact, facts, normalise
+from sluice.similarity.text_forms import compact, encode, facts, normalise
 
 logger = get_logger(__name__)
 
@@ -38,6 +39,7 @@ def prepare_sft_data(
     *,
     name: str,
     held_out: Sequence[Path],
+    held_out_topics: Sequence[Path] = (),
     settings: PrepareSftData,
     sft_format: SftFormat,
     output: Path,
@@ -49,6 +51,7 @@ def prepare_sft_data(
         evaluation_path: evaluation_results.json of the same dialogues.
         name: of the data set; the samples' ids begin with it.
         held_out: simulation_data.json files of held-out topics, whose openings are kept out.
+        held_out_topics: files of these topics: their fixed questions are kept out, too.
         settings: what is good, when two texts are the same, and which evaluation sets are kept
             out too.
         sft_format: canonical messages, or Alpaca.
@@ -61,7 +64,7 @@ def prepare_sft_data(
     where = f"{simulation_path} and {evaluation_path}"
     judged = join_verdicts(simulation, evaluation, where=where)
     texts = [Path(name) for name in settings.evaluation_texts]
-    questions = [*read_questions(texts), *held_out_openings(held_out)]
+    questions = [*read_questions(texts), *held_out_questions(held_out, held_out_topics)]
     samples = [exchange_sample(each, simulation=simulation, dataset=name) for each in judged]
     rejections = {
         index: rejection
@@ -71,6 +74,7 @@ def prepare_sft_data(
     whole = {each.dialogue.id: sample for each, sample in zip(judged, samples, strict=True)}
     boilerplate = Boilerplate(share=settings.boilerplate_share)
     boilerplate.count([texts_of(sample).parts for sample in whole.values()])
+    rejections = find_asked(samples, questions, boilerplate=boilerplate) | rejections
     rejections |= _find_repeats(
         samples, rejections, questions=questions, boilerplate=boilerplate, settings=settings
     )
@@ -95,18 +99,46 @@ def prepare_sft_data(
     write_json(output.with_suffix(".shift.json"), shift_json(shifts, max_shift=settings.max_shift))
 
 
-def held_out_openings(paths: Sequence[Path]) -> list[Question]:
-    """What the users of held-out dialogues ask first, as text that must not be learnt.
+def held_out_questions(dialogues: Sequence[Path], topics: Sequence[Path]) -> list[Question]:
+    """What held-out dialogues ask whatever the model says, as text that must not be learnt.
 
-    What they say later answers the model, and set phrases of theirs stand in every dialogue.
+    These are their openings and the fixed turns of their topics. What else the users say answers
+    the model, and set phrases of theirs stand in every dialogue.
     """
-    found = []
-    for path in paths:
-        for dialogue in read_simulation(path).dialogues:
-            normalised = normalise(dialogue.exchanges[0].user if dialogue.exchanges else "")
-            if normalised:
-                where = f"dialogue {dialogue.id} of {path}"
-                found.append(Question(compact(normalised), facts(normalised), where))
+    openings = [
+        (dialogue.exchanges[0].user, f"dialogue {dialogue.id} of {path}")
+        for path in dialogues
+        for dialogue in read_simulation(path).dialogues
+        if dialogue.exchanges
+    ]
+    turns = [
+        (turn, f"held-out topic {topic.id}")
+        for topic in (read_topics(topics) if topics else ())
+        for turn in topic.turns
+    ]
+    forms = {normalise(text): where for text, where in [*openings, *turns]}
+    return [Question(compact(form), facts(form), where) for form, where in forms.items() if form]
+
+
+def find_asked(
+    samples: Sequence[Sample], questions: Sequence[Question], *, boilerplate: Boilerplate
+) -> dict[int, Rejection]:
+    """Index -> why a sample is left out in which a user's message is a question, however short.
+
+    Runs of characters, which find questions inside of other text, are longer than many a follow-up
+    question. One that is a set phrase of the users gives nothing away.
+    """
+    known = {
+        (each.text, each.facts): each.where
+        for each in questions
+        if not boilerplate.covers(encode([each.text])).all()
+    }
+    found = {}
+    for index, sample in enumerate(samples):
+        users = [normalise(each.content) for each in sample.messages if each.role == "user"]
+        places = [known.get((compact(form), facts(form))) for form in users]
+        if where := next(filter(None, places), None):
+            found[index] = Rejection("evaluation_overlap", f"a message is the question of {where}")
     return found
 
 

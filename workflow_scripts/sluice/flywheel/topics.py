@@ -30,6 +30,11 @@ class Topic:
     references: tuple[str | None, ...]
     """The right answers to ``turns``, None where there is none."""
 
+    @property
+    def opening(self) -> str:
+        """What a dialogue about it begins with: its first question, or the topic itself."""
+        return self.turns[0] if self.turns else self.topic
+
     def reference_for(self, message: str) -> str | None:
         """The right answer to the last of the turns that the user's message contains."""
         asked = [
@@ -65,6 +70,20 @@ def choose_topics(
     drawn = sorted(topics, key=lambda topic: derive_seed(seed, "choose_topics", part, topic.id))
     kept = {topic.id for topic in drawn[:number]}
     return [topic for topic in topics if topic.id in kept]
+
+
+def shared_topics(train: Sequence[Topic], held_out: Sequence[Topic]) -> list[str]:
+    """Held-out topics that may be learnt from, too: ids of those with the id or opening of one.
+
+    Openings are compared without regard to case and white space.
+    """
+    ids = {topic.id for topic in train}
+    openings = {_plain(topic.opening) for topic in train}
+    return [topic.id for topic in held_out if topic.id in ids or _plain(topic.opening) in openings]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 def _parse(line: bytes, *, where: str) -> Topic:

@@ -8,7 +8,7 @@ from typing import Any
 from sluice.errors import DataError
 from sluice.files import hash_file, read_json
 
-MEASURED = frozenset({"latency_s", "first_token_s", "wall_s"})
+MEASURED = frozenset({"latency_s", "first_token_s", "start_s", "total_s", "wall_s"})
 """Keys of measured times, which differ from run to run."""
 
 

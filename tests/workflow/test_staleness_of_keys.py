@@ -1,0 +1,183 @@
+"""Every key of the configuration makes exactly the rules stale that it is declared for.
+
+docs/staleness.md shows a sample by dry-runs. Here each of some 280 keys gets another value, and
+what Snakemake compares with the record of an earlier run (params and inputs) is compared.
+"""
+
+from typing import Any
+
+import pytest
+import yaml
+from config_keys import all_keys, declared_rules, other_value, with_value
+from core_bundles import write_bundle
+from plan_jobs import ask_for_plans
+from support import ROOT, clone
+
+from sluice.config import ENTRY_SETTINGS, RULE_SETTINGS, load_config
+from sluice.config_files import merge
+from sluice.fingerprint import code_hash
+
+TARGETS = (
+    "all",
+    "results/base/base/core.csv",
+    "results/base/base/loss_curve.png",
+    "results/merged/rft",
+    "results/flywheel/turn_1/judge_calibration.png",
+)
+# The page and the runs of MLflow hold the whole configuration.
+ALWAYS = {"write_report", "track_results"}
+BUILT = {"train_tokenizer", "train_base_model"}
+MEASURED = {"evaluate_tokenizer", "evaluate_base_loss", "write_provenance"}
+JUDGED = {"judge_responses", "calibrate_judge"}
+
+# Keys that reach rules as files, or say which jobs there are -> the rules that have them so.
+WIRED = {
+    "adapters.rft.model": {
+        *BUILT,
+        *MEASURED,
+        *("fine_tune", "merge_adapter", "generate_answers", "grade_answers", "compare_models"),
+    },
+    "adapters.rft.samples": {"fine_tune"},
+    "base.text": {"tokenize_corpus", "train_base_model"},
+    "base_loss.heldout_text": {"evaluate_base_loss"},
+    "base_loss.prompts": {"evaluate_base_loss"},
+    "base_loss.train_text": {"evaluate_base_loss"},
+    "flywheel.compare_prompt": {"calibrate_judge"},
+    "flywheel.heldout_topics": {"simulate_dialogues", "prepare_sft_data"},
+    "flywheel.judge_prompt": JUDGED,
+    "flywheel.model": {
+        *BUILT,
+        *("bootstrap_model", "simulate_dialogues", "fine_tune_turn", "merge_turn"),
+        "calibrate_judge",  # whether the evaluator is of the model's family
+    },
+    "flywheel.num_heldout_topics": {"simulate_dialogues"},
+    "flywheel.num_train_topics": {"simulate_dialogues"},
+    "flywheel.train_topics": {"simulate_dialogues"},
+    "flywheel.user_prompt": {"simulate_dialogues"},
+    "gate.model": {
+        *BUILT,
+        *MEASURED,
+        *("convert_checkpoint", "compare_checkpoint", "warm_up_gate", "collect_router_data"),
+    },
+    "gate.num_shards": {"collect_router_data", "merge_router_data", "write_summary"},
+    "llm.evaluator.model": JUDGED,
+    "llm.judge.model": JUDGED,
+    "llm.simulator.model": {"simulate_dialogues"},
+    "report.num_turns": {
+        *("bootstrap_model", "simulate_dialogues", "judge_responses", "prepare_sft_data"),
+        *("fine_tune_turn", "merge_turn", "summarize_turn", "calibrate_judge"),
+    },
+    "suites.cases.samples": {"generate_answers", "grade_answers"},
+    "tasks.cases.model": BUILT,
+    "tokenizer.domains": {"evaluate_tokenizer"},
+    "tokenizer.text": {"train_tokenizer", "evaluate_tokenizer"},
+    "tokenizer.unseen_text": {"evaluate_tokenizer"},
+    "training.merge_tolerance_nats": {"merge_turn"},  # which has merge_adapter's settings
+}
+# Where no plain value will do.
+VALUES: dict[str, Any] = {
+    "adapters.rft.model": "other",
+    "adapters.rft.trackers": ["mlflow"],
+    "core.bundle": "other_bundle",
+    "core.max_batch_tokens": 4096,
+    "flywheel.adapter.trackers": ["mlflow"],
+    "flywheel.model": "other",
+    "gate.model": "other",
+    "tasks.cases.model": "other",
+}
+# Rules that the built-in configuration has no use for.
+NOT_PLANNED = {"tokenize_corpus", "evaluate_lawshift"}
+
+
+def whole_configuration():
+    """The built-in configuration with the parts that it leaves out, and one of its datasets."""
+    values = yaml.safe_load((ROOT / "config.yaml").read_text())
+    values["datasets"] = {"cases": values["datasets"]["cases"]}
+    more = {
+        "models": {"other": {"build": "base"}},
+        "report": {"num_turns": 1},
+        "tracking": {"enabled": True},
+        "core": {"bundle": "bundle"},
+        "suites": {"cases": {"temperature": 0.5}},
+    }
+    merge(values, more)
+    return values
+
+
+VALUES_OF_ALL = whole_configuration()
+
+
+def _keys():
+    """Name -> path of each key but how servers are reached, and another kind of suite."""
+    for key in all_keys(load_config(VALUES_OF_ALL)):
+        name = ".".join(key)
+        is_of_server = key[0] == "llm" and key[-1] != "model"
+        if not is_of_server and key[-1] != "lawshift":
+            yield name, key
+
+
+KEYS = dict(_keys())
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+    """The plan of the whole configuration, and one for each key with another value."""
+    folder = clone(tmp_path_factory.mktemp("keys") / "sluice")
+    for name in ("bundle", "other_bundle"):
+        write_bundle(folder / name)
+    # Whatever file a key names.
+    (folder / "another").write_text('{"id": "x", "topic": "tea", "text": "A text."}\n')
+    configs = []
+    for name, key in KEYS.items():
+        value = VALUES[name] if name in VALUES else other_value(VALUES_OF_ALL, key, files=[])
+        configs.append(with_value(VALUES_OF_ALL, key, value))
+    first, *others = ask_for_plans(folder, [VALUES_OF_ALL, *configs], TARGETS)
+    return first, dict(zip(KEYS, others, strict=True))
+
+
+def stale_jobs(before, now):
+    """Jobs that are new, or have other params or inputs than before."""
+    return {
+        name
+        for name, job in now.items()
+        if name not in before
+        or any(job[what] != before[name][what] for what in ("params", "inputs"))
+    }
+
+
+def test_each_key_makes_exactly_the_rules_stale_that_it_is_declared_for(plans):
+    before, others = plans
+    planned = {job["rule"] for job in before.values()}
+    wrong = {}
+    for name, now in others.items():
+        # With vLLM a rule has another environment and name, but the same settings.
+        found = {now[job]["rule"].removesuffix("_with_vllm") for job in stale_jobs(before, now)}
+        expected = (declared_rules(KEYS[name]) & planned) | WIRED.get(name, set()) | ALWAYS
+        if name == "tracking.enabled":
+            expected -= {"track_results"}  # which is gone then
+        if found != expected:
+            wrong[name] = {"unexpected": found - expected, "missing": expected - found}
+    assert wrong == {}
+
+
+def test_no_setting_reaches_a_command_that_is_not_stale_for_it(plans):
+    before, others = plans
+    unseen = {
+        (name, job)
+        for name, now in others.items()
+        for job in now.keys() - stale_jobs(before, now)
+        if now[job]["command"] != before[job]["command"]
+    }
+    assert unseen == set()
+
+
+def test_every_rule_that_takes_settings_is_among_those_that_were_planned(plans):
+    planned = {job["rule"] for job in plans[0].values()}
+    declared = set(RULE_SETTINGS).union(*ENTRY_SETTINGS.values())
+    assert declared - planned == NOT_PLANNED
+
+
+def test_every_job_carries_the_hash_of_the_script_that_it_runs(plans):
+    for name, job in plans[0].items():
+        script = job["command"].split()[1].removeprefix("workflow_scripts/").removesuffix(".py")
+        assert repr(code_hash(script)) in job["params"], name
