@@ -148,6 +148,15 @@ def test_turns_and_core_results_that_are_there_are_in_the_provenance(built):
         assert str(file.relative_to(built)) in text
 
 
+def test_own_right_answers_raise_accuracy_by_thirty_points(built):
+    comparison = json.loads((built / "results/comparison/base_vs_rft/comparison.json").read_text())
+    (overall,) = [row for row in comparison["rows"] if row["group"] == "overall"]
+    assert overall["n"] == 300
+    assert overall["difference"] >= 0.30
+    assert overall["p"] < 0.001
+    assert overall["finding"] == "gain"
+
+
 def test_tracking_is_asked_for_by_the_configuration_alone(built):
     words = ("-n", "--config", "tracking={enabled: true}")
     assert "rule track_results:" in snakemake(built, *words).stdout
