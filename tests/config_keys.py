@@ -43,8 +43,6 @@ def declared_rules(key: Key) -> set[str]:
         return {"fine_tune_turn"}
     if section in ENTRY_SETTINGS:
         return _takers(name, ENTRY_SETTINGS[section])
-    if name == "seed" and len(key) == 2:
-        return set()  # a section's own seed is read by nobody: every rule has the configuration's
     rules = _takers(name, RULE_SETTINGS)
     if key == ("seed",):
         entries = [_takers(name, readers) for readers in ENTRY_SETTINGS.values()]

@@ -1,10 +1,10 @@
 """One process, or several on this machine that train together."""
 
 import os
-import subprocess
 import sys
 
 from sluice.errors import TrainingError
+from sluice.guarded import ending_on_signals, start_guarded, stop_guarded
 from sluice.logs import get_logger
 
 logger = get_logger(__name__)
@@ -61,6 +61,8 @@ def check_device_count(num_processes: int) -> None:
 def start_processes(num_processes: int, *, what: str) -> None:
     """Runs this very command line once per process, and waits for all of them.
 
+    They end with this process, even if it is killed.
+
     Args:
         num_processes: how many.
         what: how they train together, for the log.
@@ -71,10 +73,15 @@ def start_processes(num_processes: int, *, what: str) -> None:
     # Without the dashes torchrun would take our --r for a short form of one of its own flags.
     words += ["--nproc-per-node", str(num_processes), "--", sys.executable, *sys.argv]
     logger.info("%d processes (%s)", num_processes, what)
-    done = subprocess.run([sys.executable, *words], check=False)
-    if done.returncode:
+    with ending_on_signals():
+        launcher = start_guarded([sys.executable, *words])
+        try:
+            status = launcher.wait()
+        finally:
+            stop_guarded(launcher)
+    if status:
         raise TrainingError(
-            f"the training processes ended with status {done.returncode}; the reason stands above"
+            f"the training processes ended with status {status}; the reason stands above"
         )
 
 

@@ -2,11 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 import torch
+from disturbing import survivors
 from safetensors.torch import load_file
 from samples_for_training import checkpoint, mixed_samples, relative_distance
 from support import ROOT
@@ -214,3 +218,23 @@ def test_failure_of_a_process_is_an_error_without_a_traceback(folder):
     assert done.returncode == 1
     assert "ModelError: no tokenizer could be loaded" in done.stderr
     assert "TrainingError: the training processes ended with status 1" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_training_process_outlives_the_command(folder, tmp_path, number):
+    command = [sys.executable, str(ROOT / "workflow_scripts/fine_tune.py"), *WORDS, *DDP]
+    command += ["--max-steps=1000000", "--model", str(folder / "base"), "--output", "out"]
+    command += ["--samples", str(folder / "samples.jsonl"), "--state-dir", "state"]
+    log = tmp_path / "log.txt"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stderr=stream, cwd=tmp_path, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while "step 2: eval loss" not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+    assert len(psutil.Process(process.pid).children(recursive=True)) >= 3  # torchrun and its two
+    os.killpg(process.pid, number)
+    process.wait()
+    assert survivors(tmp_path) == []
+    assert not (tmp_path / "out/final_model").exists()

@@ -1,22 +1,19 @@
 """A local model behind an OpenAI-compatible server: vLLM's on a GPU, transformers' own elsewhere.
 
 The server listens on this machine alone, on a free port, and ends with the process that started it,
-however that ends (`process_guard`).
+however that ends (`sluice.guarded`).
 """
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from sluice.errors import EngineError
 from sluice.flywheel.server_commands import (
@@ -25,13 +22,13 @@ from sluice.flywheel.server_commands import (
     server_command,
     server_kind,
 )
+from sluice.guarded import ending_on_signals, start_guarded, stop_guarded
 from sluice.logs import get_logger
 from sluice.settings.flywheel import ServerSettings
 
 logger = get_logger(__name__)
 
 HOST = "127.0.0.1"
-_GUARD = Path(__file__).with_name("process_guard.py")
 _LOOK_EVERY_S = 0.1
 _TAIL_LINES = 15
 _ATTEMPTS = 3
@@ -89,7 +86,7 @@ def serve_locally(
     Raises:
         EngineError: it cannot be started, ends, or is not healthy in time.
     """
-    with _ending_on_signals():
+    with ending_on_signals():
         for attempt in range(_ATTEMPTS):
             process, chosen = _start(model, settings, revision, log_path=log_path, port=port)
             try:
@@ -112,7 +109,7 @@ def serve_locally(
                 yield server
                 return
             finally:
-                _stop(process)
+                stop_guarded(process)
 
 
 def free_port() -> int:
@@ -135,14 +132,7 @@ def _start(
     environment = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with open(log_path, "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(_GUARD), *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a kill of our whole process group leaves the guard to work
-            env=environment,
-        )
+        process = start_guarded(command, output=log, environment=environment)
     return process, chosen
 
 
@@ -157,7 +147,7 @@ def _wait_until_healthy(
                 return None
             raise _failure("the model's server has ended before it was ready", process, log_path)
         if time.monotonic() - began > settings.server_timeout_s:
-            _stop(process)
+            stop_guarded(process)
             raise _failure(
                 f"the model's server is not ready after {settings.server_timeout_s:g} s",
                 process,
@@ -180,14 +170,6 @@ def _is_healthy(port: int) -> bool:
         return False
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Closes the guard's pipe and waits until nothing of the server is left."""
-    assert process.stdin is not None
-    with contextlib.suppress(OSError):
-        process.stdin.close()
-    process.wait()
-
-
 def _failure(
     what: str, process: "subprocess.Popen[bytes]", log_path: Path, *, hint: str | None = None
 ) -> EngineError:
@@ -201,19 +183,3 @@ def _failure(
 def _tail(log_path: Path) -> str:
     lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
-
-
-@contextlib.contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    """Turns SIGTERM and SIGHUP into an orderly exit, so that what is open is closed."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, leave) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.settings.base import Seeded
+from sluice.settings.base import Seeded, Settings
 from sluice.settings.precision import Precision
 
 
-class EvaluateBaseLoss(Seeded):
+class LossMeasurement(Settings):
     """How much text is scored, in which windows, and what is sampled."""
 
     device: str = "auto"
@@ -42,7 +42,11 @@ class EvaluateBaseLoss(Seeded):
     """Tokens of a sample at most."""
 
 
-class BaseLossSettings(EvaluateBaseLoss):
+class EvaluateBaseLoss(LossMeasurement, Seeded):
+    """Bits per byte and samples of one model."""
+
+
+class BaseLossSettings(LossMeasurement):
     """The ``base_loss:`` section."""
 
     train_text: Annotated[tuple[str, ...], Field(min_length=1)] = (

@@ -88,7 +88,7 @@ class TrainBaseModel(BaseShape, BaseBudget, BaseWatch, BaseMachines, Seeded):
     """Shape, training budget and machines of a base model."""
 
 
-class TokenizeCorpus(Seeded):
+class HeldoutShare(Settings):
     """Which documents are held out."""
 
     heldout_share: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -96,7 +96,11 @@ class TokenizeCorpus(Seeded):
     names them; 0: none."""
 
 
-class BaseSettings(TrainBaseModel, TokenizeCorpus):
+class TokenizeCorpus(HeldoutShare, Seeded):
+    """Text as tokens, some documents apart."""
+
+
+class BaseSettings(BaseShape, BaseBudget, BaseWatch, BaseMachines, HeldoutShare):
     """The ``base:`` section."""
 
     text: tuple[str, ...] = ()

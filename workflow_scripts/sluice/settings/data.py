@@ -18,7 +18,7 @@ SourceFormat = Literal[
 ]
 
 
-class MakeDemoData(Seeded):
+class DemoWorld(Settings):
     """The built-in world: in English and Chinese, with verifiable answers and known flaws."""
 
     num_samples: Annotated[int, Field(ge=20)] = 2000
@@ -34,6 +34,10 @@ class MakeDemoData(Seeded):
     errs where it could do better and later training has something to draw out."""
     num_heldout_samples: Annotated[int, Field(ge=20)] = 300
     """Samples in each held-out evaluation set."""
+
+
+class MakeDemoData(DemoWorld, Seeded):
+    """The built-in data."""
 
 
 class ConvertDataset(Settings):
@@ -123,5 +127,5 @@ class TokenLimit(MaxTokens):
     """A sample without a response token after the cut stops the run, or is dropped and counted."""
 
 
-class DataSettings(MakeDemoData, ConvertDataset, DropOverlap, SplitRatio, TokenLimit):
+class DataSettings(DemoWorld, ConvertDataset, DropOverlap, SplitRatio, TokenLimit):
     """The ``data:`` section."""

@@ -8,7 +8,7 @@ from sluice.settings.base import UNTRACKED, Seeded, Settings
 from sluice.settings.flywheel_turn import TurnSettings
 
 
-class MakeDemoTopics(Seeded):
+class DemoTopics(Settings):
     """Topics of the built-in flywheel, from the built-in world's court cases."""
 
     num_demo_train_topics: Annotated[int, Field(ge=1)] = 600
@@ -17,6 +17,10 @@ class MakeDemoTopics(Seeded):
     """Topics that say whether it did."""
     questions_per_topic: Annotated[int, Field(ge=1)] = 2
     """Cases of a topic: what its user asks about, one after the other."""
+
+
+class MakeDemoTopics(DemoTopics, Seeded):
+    """The built-in topics."""
 
 
 class ServerSettings(Settings):
@@ -58,7 +62,7 @@ class SharedLimit(Settings):
     none: unparsable, out of range, refused or failed."""
 
 
-class SimulateDialogues(ServerSettings, AnswerSettings, SharedLimit, Seeded):
+class DialogueSettings(ServerSettings, AnswerSettings, SharedLimit):
     """Dialogues of the local model with a simulated user."""
 
     exchanges: Annotated[int, Field(ge=1)] = 2
@@ -80,7 +84,11 @@ class SimulateDialogues(ServerSettings, AnswerSettings, SharedLimit, Seeded):
     """Longest message of the simulated user, in tokens, its reasoning included."""
 
 
-class JudgeResponses(SharedLimit, Seeded):
+class SimulateDialogues(DialogueSettings, Seeded):
+    """Dialogues about the topics of one part of a turn."""
+
+
+class VerdictSettings(SharedLimit):
     """Verdicts on every exchange."""
 
     dimensions: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -97,9 +105,11 @@ class JudgeResponses(SharedLimit, Seeded):
     """Longest verdict in tokens, the judge's reasoning included."""
 
 
-class FlywheelSettings(
-    MakeDemoTopics, SimulateDialogues, JudgeResponses, BootstrapModel, TurnSettings
-):
+class JudgeResponses(VerdictSettings, Seeded):
+    """Verdicts on the dialogues of one part of a turn."""
+
+
+class FlywheelSettings(DemoTopics, DialogueSettings, VerdictSettings, TurnSettings):
     """The ``flywheel:`` section."""
 
     model: str = "base"

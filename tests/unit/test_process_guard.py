@@ -10,7 +10,7 @@ import psutil
 import pytest
 from support import ROOT
 
-GUARD = ROOT / "workflow_scripts/sluice/flywheel/process_guard.py"
+GUARD = ROOT / "workflow_scripts/sluice/process_guard.py"
 
 # A server with a child, and with a grandchild in a session of its own that ignores SIGTERM.
 SERVER = """
