@@ -27,7 +27,7 @@ def test_progress_yields_all_items():
 def test_progress_says_how_many_are_done_the_rate_and_the_time_left(
     monkeypatch, caplog, start, done
 ):
-    monkeypatch.setattr(logs, "_LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(logs, "LINE_EVERY_S", 0.0)
     logger = logs.get_logger("sluice")
     with caplog.at_level(logging.INFO, logger="sluice"):
         list(logs.progress(range(4), total=9, what="steps", logger=logger, start=start))
