@@ -26,7 +26,7 @@ demo: .venv/installed
 	@cat results/report/summary.txt
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

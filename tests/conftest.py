@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import ROOT, clone, snakemake
+from xdist.scheduler import LoadScopeScheduling
 
 # Two processes of tests share two cores: threads that wait must not turn in circles meanwhile.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -20,21 +21,31 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # What takes minutes begins first, so that no process has it left when the others are done.
 _LONGEST = ("slurm", "faults", "built")
+_OF_BUILT_RUN = ("built_in_run", "readme", "staleness_table", "web_text")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: _place(_group(item)))
+    items.sort(key=lambda item: _place(_group(item.nodeid)))
 
 
-def _group(item):
-    folder = Path(item.path).relative_to(ROOT / "tests").parts[0]
+def pytest_xdist_make_scheduler(config, log):
+    return _Groups(config, log)
+
+
+class _Groups(LoadScopeScheduling):
+    """Gives a whole group to one process."""
+
+    def _split_scope(self, nodeid):
+        return _group(nodeid)
+
+
+def _group(nodeid):
+    file = Path(nodeid.partition("::")[0])
+    folder, name = file.parts[1], file.stem.removeprefix("test_")
     if folder in ("slurm", "faults"):
         return folder
-    is_of_built_run = folder == "parity" or (folder == "workflow" and "built" in item.fixturenames)
-    return "built" if is_of_built_run else str(item.path)
+    is_of_built_run = folder == "parity" or (folder == "workflow" and name in _OF_BUILT_RUN)
+    return "built" if is_of_built_run else str(file)
 
 
 def _place(group):
