@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sluice.config import ENTRY_SETTINGS, OWN_SECTIONS, RULE_SETTINGS, Config, load_config
 from sluice.config_files import merge
 from sluice.errors import ConfigError
-from sluice.settings.base import Settings
+from sluice.settings.base import Settings, untracked_names
 
 Key = tuple[str, ...]
 
@@ -36,23 +36,32 @@ def _keys_below(path: Key, value: Any) -> Iterator[Key]:
         yield path
 
 
-def declared_rules(key: Key) -> set[str]:
-    """The rules whose scripts take a key as a flag, by the declarations in `sluice.config`."""
+def declared_rules(key: Key, *, are_stale: bool = True) -> set[str]:
+    """The rules whose scripts take a key as a flag, by the declarations in `sluice.config`.
+
+    Args:
+        key: its path.
+        are_stale: those that another value makes stale, or those that it reaches without.
+    """
     section, name = key[0], key[-1]
     if key[:2] == ("flywheel", "adapter"):
-        return {"fine_tune_turn"}
+        return {"fine_tune_turn"} if are_stale else set()
     if section in ENTRY_SETTINGS:
-        return _takers(name, ENTRY_SETTINGS[section])
-    rules = _takers(name, RULE_SETTINGS)
-    if key == ("seed",):
-        entries = [_takers(name, readers) for readers in ENTRY_SETTINGS.values()]
+        return _takers(name, ENTRY_SETTINGS[section], are_stale)
+    rules = _takers(name, RULE_SETTINGS, are_stale)
+    if key == ("seed",) and are_stale:
+        entries = [_takers(name, readers, are_stale) for readers in ENTRY_SETTINGS.values()]
         return rules.union({"fine_tune_turn"}, *entries)
     is_own = section in OWN_SECTIONS.values()
     return {rule for rule in rules if OWN_SECTIONS.get(rule) == (section if is_own else None)}
 
 
-def _takers(name: str, readers: Mapping[str, type[Settings]]) -> set[str]:
-    return {rule for rule, model in readers.items() if name in model.model_fields}
+def _takers(name: str, readers: Mapping[str, type[Settings]], are_stale: bool) -> set[str]:
+    return {
+        rule
+        for rule, model in readers.items()
+        if name in model.model_fields and (name in untracked_names(model)) != are_stale
+    }
 
 
 def with_value(values: Mapping[str, Any], key: Key, value: Any) -> dict[str, Any]:

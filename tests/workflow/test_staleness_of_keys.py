@@ -48,7 +48,7 @@ WIRED = {
     "flywheel.model": {
         *BUILT,
         *("bootstrap_model", "simulate_dialogues", "fine_tune_turn", "merge_turn"),
-        "calibrate_judge",  # whether the evaluator is of the model's family
+        *JUDGED,  # whether they are of the model's family
     },
     "flywheel.num_heldout_topics": {"simulate_dialogues"},
     "flywheel.num_train_topics": {"simulate_dialogues"},
@@ -66,6 +66,7 @@ WIRED = {
     "report.num_turns": {
         *("bootstrap_model", "simulate_dialogues", "judge_responses", "prepare_sft_data"),
         *("fine_tune_turn", "merge_turn", "summarize_turn", "calibrate_judge"),
+        "write_provenance",
     },
     "suites.cases.samples": {"generate_answers", "grade_answers"},
     "tasks.cases.model": BUILT,
@@ -160,15 +161,22 @@ def test_each_key_makes_exactly_the_rules_stale_that_it_is_declared_for(plans):
     assert wrong == {}
 
 
-def test_no_setting_reaches_a_command_that_is_not_stale_for_it(plans):
+def test_only_what_is_declared_so_reaches_a_command_without_making_it_stale(plans):
     before, others = plans
-    unseen = {
-        (name, job)
+    planned = {job["rule"] for job in before.values()}
+    found = {
+        (name, now[job]["rule"])
         for name, now in others.items()
         for job in now.keys() - stale_jobs(before, now)
         if now[job]["command"] != before[job]["command"]
     }
-    assert unseen == set()
+    declared = {
+        (name, rule)
+        for name, key in KEYS.items()
+        for rule in declared_rules(key, are_stale=False) & planned
+    }
+    assert found == declared
+    assert declared
 
 
 def test_every_rule_that_takes_settings_is_among_those_that_were_planned(plans):
