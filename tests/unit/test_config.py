@@ -236,13 +236,18 @@ def _other(annotation, metadata, default):
     return low + (high - low) * (0.375 if default != low + (high - low) * 0.375 else 0.625)
 
 
-@pytest.mark.parametrize("rule", RULE_SETTINGS)
-def test_flags_give_back_the_settings_they_come_from(rule):
-    model = RULE_SETTINGS[rule]
-    changes = {
+def _all_other(model):
+    """A legal value that is not the default, for every field."""
+    return {
         name: _other(field.annotation, field.metadata, field.default)
         for name, field in model.model_fields.items()
     }
+
+
+@pytest.mark.parametrize("rule", RULE_SETTINGS)
+def test_flags_give_back_the_settings_they_come_from(rule):
+    model = RULE_SETTINGS[rule]
+    changes = _all_other(model)
     for values in (changes, *({name: value} for name, value in changes.items()), {}):
         settings = model(**values)
         assert tyro.cli(model, args=to_flags(settings)) == settings
@@ -255,11 +260,7 @@ def test_default_settings_need_no_flags():
 @pytest.mark.parametrize("rule", RULE_SETTINGS)
 def test_each_flag_is_either_tracked_or_not(rule):
     model = RULE_SETTINGS[rule]
-    changes = {
-        name: _other(field.annotation, field.metadata, field.default)
-        for name, field in model.model_fields.items()
-    }
-    settings = model(**changes)
+    settings = model(**_all_other(model))
     parts = [to_flags(settings, "tracked"), to_flags(settings, "untracked")]
     assert tyro.cli(model, args=[*parts[0], *parts[1]]) == settings
     names = {flag[2:].replace("-", "_") for flag in parts[1] if flag.startswith("--")}
