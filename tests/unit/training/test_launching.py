@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -55,22 +56,55 @@ ACCELERATE = (
 )
 
 
-def start_script(folder, name, *words, outer=(), **environment):
-    command = [sys.executable, *outer, str(ROOT / "workflow_scripts/fine_tune.py"), *WORDS, *words]
+FINE_TUNE = ROOT / "workflow_scripts/fine_tune.py"
+FSDP_ON_CPU = Path(__file__).with_name("fsdp_on_cpu.py")
+FSDP = ("--launcher=fsdp", "--num-processes=2")
+
+
+def script_command(folder, name, *words, script=FINE_TUNE, outer=()):
+    command = [sys.executable, *outer, str(script), *WORDS]
     command += ["--model", str(folder / "base"), "--samples", str(folder / "samples.jsonl")]
     command += ["--output", str(folder / name), "--state-dir", str(folder / f"state_{name}")]
+    return [*command, *words]
+
+
+def start_script(*words, environment=None, **more):
     return subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+        script_command(*words, **more),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(environment or {})},
     )
 
 
-def run_script(folder, name, *words, outer=(), num_processes=1, **environment):
-    done = start_script(folder, name, *words, outer=outer, **environment)
+def start_in_background(log, *words, **more):
+    with log.open("wb") as stream:
+        return subprocess.Popen(
+            script_command(*words, **more), stderr=stream, cwd=log.parent, start_new_session=True
+        )
+
+
+def wait_for(text, log, process):
+    deadline = time.monotonic() + 120
+    while text not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def run_script(folder, name, *words, num_processes=1, **more):
+    done = start_script(folder, name, *words, **more)
     assert done.returncode == 0, done.stderr[-4000:]
     # Each process says it once.
-    assert done.stderr.count("weights are trained") == num_processes
+    assert done.stderr.count("samples to learn from") == num_processes
+    return read_run(folder, name)
+
+
+def read_run(folder, name):
     metrics = json.loads((folder / name / "metrics.json").read_text())
-    return metrics, load_file(folder / name / "final_model/adapter_model.safetensors")
+    (weights,) = (folder / name / "final_model").glob("*.safetensors")
+    return metrics, load_file(weights)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +135,54 @@ def test_processes_that_accelerate_started_train_as_one_does(folder, alone):
     assert_same_run(both, alone)
 
 
+def run_fsdp(folder, name, *words):
+    words = ("--accumulation=2", *FSDP, *words)
+    return run_script(folder, name, *words, script=FSDP_ON_CPU, outer=TORCHRUN, num_processes=2)
+
+
+def test_processes_that_share_out_the_weights_train_as_one_does(folder, alone):
+    assert_same_run(run_fsdp(folder, "fsdp_lora"), alone)
+
+
+def test_all_weights_can_be_trained_shared_out(folder):
+    words = ("--method=full", "--gradient-checkpointing")
+    expected = run_script(folder, "full", "--accumulation=4", *words)
+    assert_same_run(run_fsdp(folder, "fsdp_full", *words), expected)
+
+
+def test_shared_out_weights_in_bfloat16_keep_a_loss_in_float32(folder):
+    words = ("--method=full", "--precision=bfloat16")
+    expected, _ = run_script(folder, "bfloat16", "--accumulation=4", *words)
+    found, weights = run_fsdp(folder, "fsdp_bfloat16", *words)
+    assert found["eval_losses"] == pytest.approx(expected["eval_losses"], rel=5e-3)
+    # What is rounded to bfloat16 has 16 zeros at its end.
+    bits = torch.tensor(found["losses"] + found["eval_losses"]).view(torch.int32)
+    assert (bits & 0xFFFF != 0).all()
+    assert {each.dtype for each in weights.values()} == {torch.float32}
+
+
+def test_training_with_shared_out_weights_goes_on_after_a_kill(folder):
+    words = ("--accumulation=2", *FSDP, "--max-steps=20")
+    options = {"script": FSDP_ON_CPU, "outer": TORCHRUN}
+    whole = run_script(folder, "fsdp_whole", *words, **options, num_processes=2)
+    log = folder / "fsdp_killed.txt"
+    process = start_in_background(log, folder, "fsdp_killed", *words, **options)
+    wait_for("step 4: eval loss", log, process)
+    # Here no launcher of ours is there to end what torchrun started.
+    for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+        each.kill()
+    process.wait()
+    done = start_script(folder, "fsdp_killed", *words, **options)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "going on after step" in done.stderr
+    found = read_run(folder, "fsdp_killed")
+    assert found[0]["losses"] == whole[0]["losses"]
+    assert all(torch.equal(weight, whole[1][name]) for name, weight in found[1].items())
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_fsdp_without_gpus_is_refused_under_torchrun(folder):
-    words = ("--launcher=fsdp", "--num-processes=2")
-    done = start_script(folder, "fsdp", *words, outer=TORCHRUN)
+    done = start_script(folder, "fsdp", *FSDP, outer=TORCHRUN)
     assert done.returncode == 1
     assert "TrainingError: launcher fsdp needs GPUs" in done.stderr
     assert not (folder / "fsdp").exists()
@@ -172,7 +250,7 @@ def test_two_deepspeed_processes_train_as_one_does(folder, alone, stage):
     words = ("--accumulation=2", f"--launcher={stage}", "--num-processes=2")
     path = f"{DEEPSPEED / 'bin'}{os.pathsep}{os.environ['PATH']}"  # ninja builds its kernels
     paths = {"PYTHONPATH": str(DEEPSPEED), "PATH": path}
-    both = run_script(folder, stage, *words, num_processes=2, **paths)
+    both = run_script(folder, stage, *words, num_processes=2, environment=paths)
     assert_same_run(both, alone)
 
 
@@ -210,11 +288,7 @@ def test_deepspeed_is_told_to_divide_by_nothing():
 
 
 def test_failure_of_a_process_is_an_error_without_a_traceback(folder):
-    command = [sys.executable, str(ROOT / "workflow_scripts/fine_tune.py"), *WORDS]
-    command += ["--model", str(folder / "nowhere"), "--samples", str(folder / "samples.jsonl")]
-    command += ["--output", str(folder / "x"), "--state-dir", str(folder / "state_x")]
-    command += ["--launcher=ddp", "--num-processes=2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    done = start_script(folder, "x", *DDP, "--model", str(folder / "nowhere"))
     assert done.returncode == 1
     assert "ModelError: no tokenizer could be loaded" in done.stderr
     assert "TrainingError: the training processes ended with status 1" in done.stderr
@@ -222,19 +296,11 @@ def test_failure_of_a_process_is_an_error_without_a_traceback(folder):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_training_process_outlives_the_command(folder, tmp_path, number):
-    command = [sys.executable, str(ROOT / "workflow_scripts/fine_tune.py"), *WORDS, *DDP]
-    command += ["--max-steps=1000000", "--model", str(folder / "base"), "--output", "out"]
-    command += ["--samples", str(folder / "samples.jsonl"), "--state-dir", "state"]
     log = tmp_path / "log.txt"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(command, stderr=stream, cwd=tmp_path, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while "step 2: eval loss" not in log.read_text():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
+    process = start_in_background(log, folder, f"x{number}", *DDP, "--max-steps=1000000")
+    wait_for("step 2: eval loss", log, process)
     assert len(psutil.Process(process.pid).children(recursive=True)) >= 3  # torchrun and its two
     os.killpg(process.pid, number)
     process.wait()
     assert survivors(tmp_path) == []
-    assert not (tmp_path / "out/final_model").exists()
+    assert not (folder / f"x{number}/final_model").exists()

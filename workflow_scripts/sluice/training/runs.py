@@ -23,7 +23,7 @@ from sluice.training.batching import TrainingSample, count_steps, plan_steps
 from sluice.training.encoding import load_training_samples
 from sluice.training.eval_split import split_for_evaluation
 from sluice.training.history import History, latest_checkpoint
-from sluice.training.launching import is_zero3, launcher_arguments
+from sluice.training.launching import is_zero3, launcher_arguments, sum_in_float32
 from sluice.training.loss import attach_loss
 from sluice.training.results import Outputs, Plan, mean_weight, write_results
 from sluice.training.trainer import StepData, WeightedTrainer
@@ -215,7 +215,8 @@ def training_arguments(settings: FineTune, *, num_steps: int, state: Path) -> Tr
     """transformers' own settings; all that Sluice decides itself is off."""
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(state / "logs")
     has_gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    is_bf16 = choose_dtype(settings) == torch.bfloat16
+    args = TrainingArguments(
         output_dir=str(state),
         max_steps=num_steps,
         per_device_train_batch_size=1,
@@ -227,7 +228,7 @@ def training_arguments(settings: FineTune, *, num_steps: int, state: Path) -> Tr
         max_grad_norm=settings.max_grad_norm,
         activation_checkpointing=settings.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
-        bf16=choose_dtype(settings) == torch.bfloat16,
+        bf16=is_bf16,
         use_cpu=not has_gpu,
         dataloader_pin_memory=has_gpu,
         seed=derive_seed(settings.seed, "fine_tune") % _SEED_RANGE,
@@ -243,6 +244,9 @@ def training_arguments(settings: FineTune, *, num_steps: int, state: Path) -> Tr
         ddp_find_unused_parameters=False,
         **launcher_arguments(settings),
     )
+    if settings.launcher == "fsdp" and is_bf16:
+        sum_in_float32(args)
+    return args
 
 
 def _shorten_warmup(warmup_steps: int, *, num_steps: int) -> int:
