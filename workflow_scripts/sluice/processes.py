@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 
 from sluice.errors import TrainingError
 from sluice.guarded import ending_on_signals, start_guarded, stop_guarded
@@ -69,11 +70,12 @@ def start_processes(num_processes: int, *, what: str) -> None:
     Raises:
         TrainingError: one of them failed; its own message stands above.
     """
-    words = ["-m", "torch.distributed.run", "--standalone", "--no-python"]
-    # Without the dashes torchrun would take our --r for a short form of one of its own flags.
-    words += ["--nproc-per-node", str(num_processes), "--", sys.executable, *sys.argv]
     logger.info("%d processes (%s)", num_processes, what)
-    with ending_on_signals():
+    # torchrun would leave a folder of its own behind.
+    with tempfile.TemporaryDirectory(prefix="torchrun_") as logs, ending_on_signals():
+        words = ["-m", "torch.distributed.run", "--standalone", "--no-python", "--log-dir", logs]
+        # Without the dashes torchrun would take our --r for a short form of one of its own flags.
+        words += ["--nproc-per-node", str(num_processes), "--", sys.executable, *sys.argv]
         launcher = start_guarded([sys.executable, *words])
         try:
             status = launcher.wait()

@@ -122,9 +122,11 @@ def assert_same_run(found, expected):
     assert relative_distance(ours, theirs) < 1e-4
 
 
-def test_two_processes_train_as_one_does(folder, alone):
-    both = run_script(folder, "ddp", "--accumulation=2", *DDP, num_processes=2)
+def test_two_processes_train_as_one_does(folder, alone, tmp_path):
+    words, environment = ("--accumulation=2", *DDP), {"TMPDIR": str(tmp_path)}
+    both = run_script(folder, "ddp", *words, num_processes=2, environment=environment)
     assert_same_run(both, alone)
+    assert list(tmp_path.iterdir()) == []
     ledger = json.loads((folder / "ddp/samples.ledger.json").read_text())
     assert ledger["rows_in"] == 15
 
