@@ -18,6 +18,7 @@ import pytest
 import torch
 from support import ROOT
 from tiny_models import byte_tokenizer, write_tiny_checkpoint
+from vllm_python import vllm_environment, vllm_python
 
 from sluice.engines.building import make_engine
 from sluice.engines.engine import Completion, Request, Sampling
@@ -56,14 +57,12 @@ def adapter(model, tmp_path_factory):
 
 
 def _answer(folder, model, calls, adapter=None):
-    python = os.environ.get("SLUICE_VLLM_PYTHON")
-    if not python:
-        pytest.skip("no vLLM here: SLUICE_VLLM_PYTHON is not set (see vllm_cpu.txt)")
+    python = vllm_python()
     job = {"model": str(model), "adapter": adapter and str(adapter), "calls": calls}
     (folder / "job.json").write_text(json.dumps(job))
     done = subprocess.run(
         [python, Path(__file__).parent / "answer.py", folder / "job.json", folder / "answers.json"],
-        env={**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1"},
+        env=vllm_environment(),
         capture_output=True,
         text=True,
     )
@@ -214,7 +213,7 @@ def test_answer_to_a_request_that_does_not_wait_is_refused(generate, second):
         generate(["7-f00", "8-ba5"], answered=["8", second])
 
 
-# File in the wheel -> function or class -> parameters or fields that our engine uses.
+# File in the wheel -> function or class -> parameters or fields that our engine and server use.
 _USED = {
     "vllm/entrypoints/llm.py": {
         "__init__": {
@@ -228,7 +227,17 @@ _USED = {
         "LLM": {"llm_engine"},
     },
     "vllm/inputs/llm.py": {"TokensPrompt": {"prompt_token_ids"}},
-    "vllm/engine/arg_utils.py": {"EngineArgs": {"max_model_len", "enable_lora", "max_lora_rank"}},
+    "vllm/engine/arg_utils.py": {
+        "EngineArgs": {
+            "max_model_len",
+            "enable_lora",
+            "max_lora_rank",
+            "generation_config",
+            "seed",
+            "served_model_name",
+        }
+    },
+    "vllm/entrypoints/openai/api_server.py": {},
     "vllm/sampling_params.py": {
         "SamplingParams": {
             "temperature",
@@ -264,7 +273,7 @@ def _names(node):
 
 
 @pytest.mark.parametrize("file", _USED)
-def test_what_the_engine_calls_is_in_the_official_wheel(file):
+def test_what_we_call_is_in_the_official_wheel(file):
     wheel = os.environ.get("SLUICE_VLLM_WHEEL")
     if not wheel:
         pytest.skip("no official vLLM wheel here: SLUICE_VLLM_WHEEL is not set")

@@ -1,4 +1,4 @@
-"""The model hub's libraries: quiet, and not waiting for ever for a hub that does not answer."""
+"""Libraries that use the network: quiet, and not waiting for ever for a hub that is silent."""
 
 from functools import cache
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 from sluice.logs import get_logger
 
 logger = get_logger(__name__)
+
+VLLM_ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1"}
+"""What holds for vLLM where the user's environment says nothing else: no statistics are sent."""
 
 
 @cache

@@ -4,10 +4,14 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -68,6 +72,21 @@ def test_answers_are_greedy_or_drawn_as_asked_and_nothing_is_left(model, tmp_pat
     assert server.process.poll() is not None
 
 
+def test_a_models_own_settings_change_no_answer(model, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(model, own)
+    file = own / "generation_config.json"
+    asked = {"repetition_penalty": 4.0, "do_sample": True, "top_k": 1, "min_p": 0.9}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **asked}))
+
+    def answers(folder):
+        with serve_locally(str(folder), SETTINGS, log_path=tmp_path / "log") as server:
+            hows = [_how(server, str(folder), temperature) for temperature in (0.0, 1.0)]
+            return [_ask(server, how, range(4)) for how in hows]
+
+    assert answers(own) == answers(model)
+
+
 def test_a_model_that_cannot_be_loaded_is_an_error_with_the_servers_last_words(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with (
@@ -77,6 +96,28 @@ def test_a_model_that_cannot_be_loaded_is_an_error_with_the_servers_last_words(t
         pass
     assert "Error" in caught.value.what  # of the server's traceback
     assert caught.value.where == str(tmp_path / "log")
+
+
+def test_of_errors_that_follow_from_each_other_the_first_is_shown_too(monkeypatch, tmp_path):
+    # As vLLM reports weights that its worker cannot read; between the two stand 200 lines.
+    lines = [
+        "(Worker pid=7) WARNING 11-28 06:12:44 [utils.py:2] no Error: so far",
+        "(Worker pid=7) ERROR 11-28 06:13:26 [executor.py:9] Traceback (most recent call last):",
+        "(Worker pid=7) ERROR 11-28 06:13:26 [executor.py:9] a.b.HeaderError: file is cut off",
+        *["  File"] * 200,
+        "RuntimeError: initialization failed. See root cause above.",
+    ]
+    command = [sys.executable, "-c", f"raise SystemExit({chr(10).join(lines)!r})"]
+    monkeypatch.setattr(local_server, "server_command", lambda *_, **__: command)
+    with (
+        pytest.raises(EngineError) as caught,
+        serve_locally("m", SETTINGS, log_path=tmp_path / "log"),
+    ):
+        pass
+    first, last = caught.value.what.split("its last words")
+    assert "its first error:\n    a.b.HeaderError: file is cut off\n" in first
+    assert "See root cause above." in last
+    assert caught.value.what.count("\n") < 20
 
 
 def test_a_server_that_is_not_ready_in_time_is_stopped(monkeypatch, tmp_path):
@@ -108,6 +149,27 @@ def test_a_port_that_another_process_took_is_not_used(monkeypatch, tmp_path):
     (tmp_path / "health").touch()
     with serve_locally("m", SETTINGS, log_path=tmp_path / "log") as server:
         assert server.port == ports[1] != ports[0]
+
+
+def test_a_healthy_server_of_another_process_is_not_taken_for_ours(monkeypatch, tmp_path):
+    # Ours comes to the port a second later than the first question about its health.
+    late = "import time; time.sleep(1); raise SystemExit('OSError: Address already in use')"
+    monkeypatch.setattr(
+        local_server, "server_command", lambda *_, **__: [sys.executable, "-c", late]
+    )
+    (tmp_path / "health").touch()
+    other = ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    )
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    port = other.server_port
+    with (
+        pytest.raises(EngineError, match=f"port {port} is taken"),
+        serve_locally("m", SETTINGS, log_path=tmp_path / "log", port=port),
+    ):
+        pass
+    other.shutdown()
+    other.server_close()
 
 
 def test_bootstrap_records_what_was_served_and_how_fast(model, tmp_path):

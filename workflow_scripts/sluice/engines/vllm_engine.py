@@ -5,6 +5,7 @@ Each request has its own seed; what is drawn still depends on the batch in the l
 logits, unless vLLM is told otherwise (VLLM_BATCH_INVARIANT=1, where the GPU can).
 """
 
+import os
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import DataError, EngineError, ModelError
 from sluice.files import read_json
+from sluice.hub import VLLM_ENVIRONMENT
 from sluice.logs import get_logger
 from sluice.settings.engine import EngineSettings
 
@@ -137,6 +139,8 @@ def load_vllm_engine(
             expected="precision: auto, bfloat16 or float16",
             hint="merge it into its base first (merge_adapter), or use the engine transformers",
         )
+    for name, value in VLLM_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         from vllm import LLM
     except ImportError as error:

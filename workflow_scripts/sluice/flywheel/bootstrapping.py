@@ -97,14 +97,18 @@ async def ask_smoke_question(
     """
     import openai
 
-    body = how.body(messages, seed=seed)
+    body = {
+        **how.body(messages, seed=seed),
+        "stream": True,
+        "stream_options": {"include_usage": True},  # vLLM counts no tokens otherwise
+    }
     began = time.monotonic()
     first: float | None = None
     parts: list[str] = []
     num_tokens = None
     async with openai.AsyncOpenAI(api_key=NO_KEY, base_url=server.url, max_retries=0) as client:
         try:
-            async for chunk in await client.chat.completions.create(**body, stream=True):
+            async for chunk in await client.chat.completions.create(**body):
                 piece = _piece(chunk)
                 if piece:
                     first = first or time.monotonic() - began

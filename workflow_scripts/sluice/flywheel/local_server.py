@@ -6,6 +6,7 @@ however that ends (`sluice.guarded`).
 
 import contextlib
 import os
+import re
 import socket
 import subprocess
 import time
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from sluice.errors import EngineError
 from sluice.flywheel.server_commands import (
     ServerKind,
@@ -23,6 +26,7 @@ from sluice.flywheel.server_commands import (
     server_kind,
 )
 from sluice.guarded import ending_on_signals, start_guarded, stop_guarded
+from sluice.hub import VLLM_ENVIRONMENT
 from sluice.logs import get_logger
 from sluice.settings.flywheel import ServerSettings
 
@@ -31,6 +35,8 @@ logger = get_logger(__name__)
 HOST = "127.0.0.1"
 _LOOK_EVERY_S = 0.1
 _TAIL_LINES = 15
+# The last line of a traceback, where vLLM logs it behind "(Worker pid=7) ERROR ...] ".
+_RAISED = re.compile(r"(?:\([^)]+\) ERROR [^]]+\] )?(?P<error>[\w.]*(?:Error|Exception): .+)")
 _ATTEMPTS = 3
 _PORT_TAKEN = "address already in use"
 # Servers read these as settings of their own: a key would then be asked for.
@@ -129,7 +135,11 @@ def _start(
 ) -> tuple["subprocess.Popen[bytes]", int]:
     chosen = port or free_port()
     command = server_command(settings, model=model, revision=revision, host=HOST, port=chosen)
-    environment = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
+    environment = {
+        key: value
+        for key, value in {**VLLM_ENVIRONMENT, **os.environ}.items()
+        if key not in _NOT_INHERITED
+    }
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with open(log_path, "wb") as log:
         process = start_guarded(command, output=log, environment=environment)
@@ -141,7 +151,8 @@ def _wait_until_healthy(
 ) -> float | None:
     """Seconds until it answers; None where its port was taken."""
     began = time.monotonic()
-    while not _is_healthy(port):
+    # Another process may have the port, and answer there while ours is still on its way to it.
+    while not (_is_healthy(port) and _is_listening(process, port)):
         if process.poll() is not None:
             if _PORT_TAKEN in _tail(log_path).lower():
                 return None
@@ -155,8 +166,6 @@ def _wait_until_healthy(
                 hint="a large model may need longer: server_timeout_s",
             )
         time.sleep(_LOOK_EVERY_S)
-    if process.poll() is not None:
-        return None  # what answered on that port is another process
     return time.monotonic() - began
 
 
@@ -170,16 +179,38 @@ def _is_healthy(port: int) -> bool:
         return False
 
 
+def _is_listening(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Whether one of the server's own processes has the port."""
+    with contextlib.suppress(psutil.Error):  # it has just ended
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for each in psutil.Process(process.pid).children(recursive=True)
+            for connection in each.net_connections("tcp")
+        )
+    return False
+
+
 def _failure(
     what: str, process: "subprocess.Popen[bytes]", log_path: Path, *, hint: str | None = None
 ) -> EngineError:
+    tail, first = _tail(log_path), _first_error(log_path)
+    cause = f"its first error:\n    {first}\n  " if first and first not in tail else ""
     return EngineError(
-        f"{what} (exit status {process.poll()}); its last words:\n{_tail(log_path)}",
+        f"{what} (exit status {process.poll()}); {cause}its last words:\n{tail}",
         where=str(log_path),
         hint=hint,
     )
 
 
 def _tail(log_path: Path) -> str:
-    lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+    return "\n".join(f"    {line}" for line in _lines(log_path)[-_TAIL_LINES:])
+
+
+def _first_error(log_path: Path) -> str | None:
+    """What was raised first: vLLM's processes each report the failure of the one below them."""
+    found = (_RAISED.match(line) for line in _lines(log_path))
+    return next((each["error"] for each in found if each), None)
+
+
+def _lines(log_path: Path) -> list[str]:
+    return log_path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -13,6 +13,17 @@ from sluice.settings.flywheel import ServerSettings
 
 ServerKind = Literal["transformers", "vllm"]
 
+# Changes no logit, whatever a checkpoint's generation_config.json asks of transformers.
+_NEUTRAL = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "min_length": 0, "num_beams": 1}
+_NEUTRAL_DRAWING = {
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+}
+
 
 def server_command(
     settings: ServerSettings, *, model: str, revision: str | None, host: str, port: int
@@ -27,6 +38,8 @@ def server_command(
         _need("vllm", hint="use the environment envs/vllm.yaml, or --server transformers")
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *address]
         command += ["--model", model, "--served-model-name", model, "--seed", "0"]
+        # Else top_k, repetition_penalty ... are the checkpoint's own where a request names none.
+        command += ["--generation-config", "vllm"]
         command += ["--gpu-memory-utilization", str(settings.server_memory_utilization)]
         command += (
             ["--max-model-len", str(settings.server_max_model_len)]
@@ -90,8 +103,8 @@ class Asking:
     def body(self, messages: list[dict[str, str]], *, seed: int) -> dict[str, Any]:
         """A request's arguments.
 
-        transformers heeds a temperature only if the model's own generation_config samples, so the
-        whole configuration goes with each request.
+        transformers heeds a temperature only if the model's own generation_config samples, and
+        takes from it what a request leaves open, so the whole configuration goes with each request.
         """
         body = {
             "model": self.model,
@@ -103,8 +116,8 @@ class Asking:
             return {**body, "temperature": self.temperature, "top_p": 1.0}
         drawing: dict[str, Any] = {"do_sample": False}
         if self.temperature > 0:
-            drawing = {"do_sample": True, "temperature": self.temperature, "top_p": 1.0, "top_k": 0}
-        configuration = json.dumps({**self.ends, **drawing}, sort_keys=True)
+            drawing = {"do_sample": True, "temperature": self.temperature, **_NEUTRAL_DRAWING}
+        configuration = json.dumps({**self.ends, **_NEUTRAL, **drawing}, sort_keys=True)
         return {**body, "extra_body": {"generation_config": configuration}}
 
 
