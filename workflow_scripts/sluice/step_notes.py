@@ -103,7 +103,7 @@ def read_step_note(command: str, *, root: Path = Path()) -> StepNote | None:
         command: the shell command, as Snakemake notes it.
         root: where Snakemake ran.
     """
-    found = _words(command)
+    found = _script_and_words(command)
     if found is None:
         return None
     script, words = found
@@ -134,15 +134,23 @@ def _note_file(script: str, words: Sequence[str], *, root: Path) -> Path:
     return root / _NOTES / f"{digest[:32]}.json"
 
 
-def _words(command: str) -> tuple[str, list[str]] | None:
-    """Script and words of ``python workflow_scripts/<script>.py <words> > <log> 2>&1``."""
+def command_words(command: str) -> list[str] | None:
+    """The words of a command in front of ``> <log> 2>&1``; None of one that is cut off."""
     try:
-        before_log = shlex.split(command.rpartition(" > ")[0] or command)
+        words = shlex.split(command)
     except ValueError:
         return None
-    for place, word in enumerate(before_log):
+    # What stands in quotes may be such a word, too; the last one leads to the log.
+    log = len(words) - 1 - words[::-1].index(">") if ">" in words else len(words)
+    return words[:log]
+
+
+def _script_and_words(command: str) -> tuple[str, list[str]] | None:
+    """Script and words of ``python workflow_scripts/<script>.py <words> > <log> 2>&1``."""
+    words = command_words(command) or []
+    for place, word in enumerate(words):
         if match := _SCRIPT.fullmatch(word):
-            return match[1], before_log[place + 1 :]
+            return match[1], words[place + 1 :]
     return None
 
 
