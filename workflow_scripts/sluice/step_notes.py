@@ -162,11 +162,17 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """In one call of git, which must not lock what a person commits meanwhile."""
-    command = ["git", "-C", str(_REPOSITORY), "--no-optional-locks", "status"]
+    """In one call of git, which must not lock what a person commits meanwhile.
+
+    The repository is named, so that none around an unpacked copy, nor one of the environment, is
+    taken for it.
+    """
+    command = ["git", "-C", str(_REPOSITORY), "--git-dir", ".git", "--work-tree", "."]
+    command += ["--no-optional-locks", "status"]
     command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True).stdout
+        # The branch's name need not be UTF-8.
+        told = subprocess.run(command, capture_output=True).stdout.decode(errors="replace")
     except OSError:
         return None
     found = _OID.search(told)
