@@ -17,7 +17,8 @@ from pathlib import Path
 from sluice.config import Config
 from sluice.errors import ConfigError, SluiceError
 from sluice.mlflow_store import sqlite_file
-from sluice.pins import installed_version, read_environment_pins, read_pins
+from sluice.packages import installed_version
+from sluice.pins import read_environment_pins, read_pins
 from sluice.planning import ask_snakemake
 from sluice.settings.engine import EngineSettings
 from sluice.settings.llm import OFFLINE

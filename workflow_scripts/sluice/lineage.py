@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from sluice.errors import DataError
 from sluice.files import hash_file, read_json
 from sluice.fingerprint import code_hash
-from sluice.pins import installed_version
+from sluice.packages import installed_version
 from sluice.run_records import RunRecord, read_run_record
 from sluice.step_notes import StepNote, read_step_note
 

@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +20,7 @@ from typing_extensions import TypedDict
 
 from sluice.files import write_json
 from sluice.logs import get_logger
+from sluice.packages import installed_version
 
 logger = get_logger(__name__)
 
@@ -115,7 +115,7 @@ def read_step_note(command: str, *, root: Path = Path()) -> StepNote | None:
 
 def describe_process() -> StepNote:
     """What this process runs with."""
-    versions = {name: version for name in PACKAGES if (version := _version(name))}
+    versions = {name: version for name in PACKAGES if (version := installed_version(name))}
     return {
         "commit": _commit(),
         "machine": {
@@ -152,13 +152,6 @@ def _script_and_words(command: str) -> tuple[str, list[str]] | None:
         if match := _SCRIPT.fullmatch(word):
             return match[1], words[place + 1 :]
     return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _commit() -> str | None:
