@@ -28,6 +28,7 @@ from sluice.flywheel.summary import TrainingFiles, summarize_turn
 from sluice.forms import read_artifact
 from sluice.report.page import assembling, flywheel, training
 from sluice.report.page.assembling import write_page
+from sluice.report.score_tables import read_auroc
 from sluice.settings.calibration import CalibrateJudge
 from sluice.settings.flywheel_turn import SummarizeTurn
 from sluice.settings.report import Artifacts, WriteReport
@@ -331,6 +332,14 @@ ASTRAY = {
         lambda values: values["against"][0]["differences"].pop("mean"),
         "against.0.differences.mean: Field required",
     ),
+    "verdicts without a dimension": (
+        "turn_1/heldout/evaluation_results.json",
+        lambda values: (
+            values.update(dimensions=[]),
+            [verdict.update(scores={}) for verdict in values["verdicts"]],
+        ),
+        "dimensions: Tuple should have at least 1 item",
+    ),
     "measure that stands twice": (
         "turn_1/judge_calibration.json",
         lambda values: values["measures"].append(values["measures"][0]),
@@ -375,6 +384,25 @@ def test_answer_without_a_grade_mark_cannot_be_calibrated(tmp_path):
     _change(path, lambda values: values["dialogues"][1]["exchanges"][0].update(reference="4"))
     with pytest.raises(DataError, match=r"dialogues\.1\.exchanges\.0\.is_cut_off"):
         _grade(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_endless_score_of_a_sample_is_named(kind, tmp_path):
+    _write(tmp_path)
+    table = pd.read_parquet(tmp_path / "scores.parquet")
+    table["quality"] = table["quality"].astype(kind)
+    table.loc[2, "quality"] = float("inf")
+    table.to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(DataError, match=r"scores\.parquet: the column quality holds no numbers"):
+        _show(tmp_path, ("selected", "scores"))
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "null", "7"])
+def test_flaw_named_like_a_missing_value_or_a_number_stays_a_name(name, tmp_path):
+    _write(tmp_path)
+    table = pd.read_csv(tmp_path / "auroc.csv").replace("cut_off", name)
+    table.to_csv(tmp_path / "auroc.csv", index=False)
+    assert list(read_auroc([tmp_path / "auroc.csv"])["flaw"]) == ["all", name]
 
 
 @pytest.mark.parametrize(
