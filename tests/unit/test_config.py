@@ -183,6 +183,13 @@ def test_an_evaluator_of_the_models_family_is_refused_unless_allowed(tmp_path):
     assert _load([mine], folder=tmp_path).flywheel.allow_same_family
 
 
+def test_a_built_model_is_of_no_family_whatever_lies_in_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    monkeypatch.chdir(tmp_path)
+    evaluator = {"base_url": "https://x.example/v1", "model": "qwen-max"}
+    assert load_config({**MINIMAL, "llm": {"evaluator": evaluator}}).flywheel.model == "base"
+
+
 def test_an_evaluator_of_the_family_that_the_models_folder_tells_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/config.json").write_text('{"model_type": "qwen3"}')

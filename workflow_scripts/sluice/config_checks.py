@@ -229,11 +229,13 @@ def _check_judges(config: "Config", files: Sequence[Path]) -> None:
             hint="name another evaluator, or say flywheel: {allow_same_judge: true}",
         )
     name = config.flywheel.model
-    shared = shared_families(evaluator.model, config.models[name].path or "")
+    path = config.models[name].path
+    # A model that is built here has learnt from none of the others.
+    shared = shared_families(evaluator.model, path) if path else []
     if shared and not config.flywheel.allow_same_family:
         raise ConfigError(
             f"'llm.evaluator' ({evaluator.model}) and the model '{name}' "
-            f"({config.models[name].path}) are both of the family {', '.join(shared)}",
+            f"({path}) are both of the family {', '.join(shared)}",
             where=place_of(("llm",), {}, files),
             expected="an evaluator of another family: judges prefer the answers of their own",
             hint="name another evaluator, or say flywheel: {allow_same_family: true}",
