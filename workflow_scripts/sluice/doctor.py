@@ -227,17 +227,17 @@ def check_server(server: Server) -> Finding:
 
     Who lists models for anybody asks for no key: a server of one's own, often.
     """
-    from sluice.llm.access import read_key_file
+    from sluice.llm.access import read_key_file, read_key_variable
 
     fault, hint = "", ""
-    if server.key_file:
-        try:
+    try:
+        if server.key_file:
             read_key_file(server.key_file)
-        except ConfigError as error:
-            fault, hint = error.what, error.hint or "write the key, and nothing else, into it"
-    elif not os.environ.get(server.key_variable, "").strip():
-        fault = f"the environment variable {server.key_variable} is empty"
-        hint = f"export {server.key_variable}=..."
+        elif read_key_variable(server.key_variable) is None:
+            fault = f"the environment variable {server.key_variable} is empty"
+            hint = f"export {server.key_variable}=..."
+    except ConfigError as error:
+        fault, hint = error.what, error.hint or "write the key, and nothing else, into it"
     answer = _ask("server", server.url, hint="is it running, and is base_url right?")
     if not fault or (not server.key_file and _lists_models(server.url)):
         return answer

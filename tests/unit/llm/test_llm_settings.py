@@ -88,7 +88,15 @@ def test_key_comes_from_its_file_before_the_environment(tmp_path, monkeypatch):
     assert read_key(Endpoint(model="m", api_key_env="NOT_SET_AT_ALL")) == NO_KEY
 
 
-@pytest.mark.parametrize("content", ["", "two words", None])
+@pytest.mark.parametrize("content", ["two words", "kéy", "a\x1bb"])
+def test_variable_without_one_key_is_refused_and_not_shown(content, monkeypatch):
+    monkeypatch.setenv("MY_KEY", content)
+    with pytest.raises(ConfigError, match="variable MY_KEY does not hold one key") as caught:
+        read_key(Endpoint(model="m", api_key_env="MY_KEY"))
+    assert content not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "two words", "kéy", None])
 def test_file_without_one_key_is_refused(tmp_path, content):
     file = tmp_path / "key"
     if content is not None:
