@@ -169,6 +169,13 @@ def test_steps_that_suit_the_built_in_model_are_not_inherited_by_ones_own(tmp_pa
     assert (adapter.method, adapter.learn_from) == ("qlora", "last")
 
 
+def test_an_adapter_cannot_be_called_as_a_turns_adapter_is():
+    adapter = {"model": "base", "samples": ["s.jsonl"]}
+    assert load_config({**MINIMAL, "adapters": {"turn_around": adapter}}).adapters
+    with pytest.raises(ConfigError, match=r"'adapters\.turn_1' has the name of a turn's adapter"):
+        load_config({**MINIMAL, "adapters": {"turn_1": adapter}})
+
+
 def test_an_evaluator_of_the_models_family_is_refused_unless_allowed(tmp_path):
     mine = {
         "datasets": {"d": {"path": "d.jsonl"}},

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # What argparse takes for a flag: not a negative number.
 _FLAG = re.compile(r"-[^0-9.]")
+# What the flywheel's adapters are called.
+_TURN = re.compile(r"turn_\d+")
 # Keys that name text files and folders.
 _TEXT_KEYS = (
     *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
@@ -208,6 +210,12 @@ def _check_adapters(config: "Config", files: Sequence[Path]) -> None:
                 f"'{name}' is the name of a model and of an adapter",
                 where=place_of(("adapters", name), {}, files),
                 expected="names that tell them apart, since both can be evaluated",
+            )
+        if _TURN.fullmatch(name):
+            raise ConfigError(
+                f"'adapters.{name}' has the name of a turn's adapter",
+                where=place_of(("adapters", name), {}, files),
+                expected="another name: report and tracking tell the two by it",
             )
         if not adapter.samples:
             raise ConfigError(

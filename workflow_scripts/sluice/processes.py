@@ -11,7 +11,8 @@ logger = get_logger(__name__)
 
 
 def is_launched() -> bool:
-    """Whether a launcher started this process: torchrun, `accelerate launch`, srun and the like."""
+    """Whether a launcher started this process: torchrun, `accelerate launch`, or another one that
+    sets the variables that they set, which srun by itself does not."""
     return "LOCAL_RANK" in os.environ
 
 
