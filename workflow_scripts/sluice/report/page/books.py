@@ -123,7 +123,8 @@ def books_section(
         books,
         train_rows={path.parent.name: read_artifact(path, SPLIT)["train"] for path in splits},
         adapter_samples={
-            name: entry.get("samples", []) for name, entry in configuration.get("adapters", {}).items()
+            name: entry.get("samples", [])
+            for name, entry in configuration.get("adapters", {}).items()
         },
     )
     _check(books, links)
