@@ -90,7 +90,7 @@ def read_number_table(
             sep=separator,
             dtype=dict.fromkeys(texts, str),
             keep_default_na=False,
-            na_values=dict.fromkeys(numbers, list(empty)),
+            na_values={name: list(empty) for name in numbers},
         )
     except ValueError as error:  # pandas' own errors are such
         raise DataError(f"{path} is no table: {error}", hint=_HINT) from None
