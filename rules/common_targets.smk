@@ -32,5 +32,5 @@ def named_artifacts(wildcards):
 
     Not as inputs: a whole run must not make them anew.
     """
-    there = sorted(str(file) for each in _NAMED for file in Path("results").glob(each))
-    return shlex.join(file for file in there if file not in final_artifacts())
+    there = {str(file) for each in _NAMED for file in Path("results").glob(each)}
+    return shlex.join(sorted(there.difference(final_artifacts())))

@@ -10,7 +10,28 @@ from typing import Any
 import numpy as np
 import torch
 from core_bundles import write_bundle
-from source_bytes import to_csv, to_gz, to_parquet, to_zst
+from sound_contents import (
+    ANSWER,
+    ARTICLES,
+    CASES,
+    COMPRESSIONS,
+    CONFIGURATION,
+    CONTAINERS,
+    DEMO_LAW,
+    EVALUATION,
+    FORMAT_ROWS,
+    LEDGER,
+    LEGAL_PROMPT,
+    MESSAGES,
+    PROVENANCE,
+    ROWS,
+    SAMPLES,
+    SIMULATION,
+    TOPICS,
+    lines,
+    router_data,
+)
+from source_bytes import to_parquet
 from support import ROOT
 from tiny_models import byte_tokenizer
 
@@ -34,7 +55,7 @@ from sluice.ledger import read_ledger
 from sluice.lineage import find_mismatches, read_provenance
 from sluice.pins import read_pins
 from sluice.records import locate_samples, read_sample_at, read_samples
-from sluice.router_data import RouterData, join_router_data, read_router_data, write_router_data
+from sluice.router_data import join_router_data, read_router_data, write_router_data
 from sluice.sampling.formats import accepted_sample, read_prompts, sampled_entry, to_line
 from sluice.selection.keeping import read_scores
 from sluice.settings.data import ConvertDataset, DatasetSource
@@ -46,10 +67,6 @@ from sluice.tracking.gathering import (
     sampling_run,
     training_run,
 )
-
-LEGAL_PROMPT = ROOT / "resources/prompts/legal_judgment_v1.txt"
-ARTICLES = b'{"264": "theft"}'
-DEMO_LAW = (ROOT / "resources/demo/cases.json").read_bytes()
 
 Files = dict[str, bytes]
 
@@ -70,143 +87,6 @@ class Reader:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         return folder / self.name
-
-
-def lines(rows):
-    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-
-
-CONTAINERS = {
-    "rows.json": lambda rows: json.dumps(rows).encode(),
-    "rows.jsonl": lines,
-    "lines.json": lines,
-    "rows.csv": to_csv,
-    "rows.parquet": to_parquet,
-}
-COMPRESSIONS = {"": bytes, ".gz": to_gz, ".zst": to_zst}
-
-ROWS = [{"prompt": f"one {n}", "completion": "eins, zwei\n", "note": "中文"} for n in range(5)]
-MESSAGES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]
-SAMPLE = {"messages": MESSAGES, "dataset": "d", "weight": 0.5, "group": "g"}
-SAMPLES = [
-    {**SAMPLE, "id": f"d_{n}", "reference": {"answer": "4"}, "meta": {"a": [1]}} for n in range(3)
-]
-CASE = {"fact": "f", "relevant_articles": [264], "charge": "c", "prison_time": 3}
-ANSWER = {
-    "id": "a",
-    "sample": 0,
-    "group": None,
-    "prompt": MESSAGES[:1],
-    "completion": "c",
-    "finish_reason": "stop",
-    "num_tokens": 3,
-}
-FORMAT_ROWS = {
-    "messages": {
-        "messages": [*MESSAGES, {**MESSAGES[1], "tool_calls": [{"function": {"name": "f"}}]}],
-        "id": "a",
-        "weight": 1.5,
-        "group": "g",
-        "reference": {"answer": "1"},
-        "meta": {"x": 1},
-    },
-    "sharegpt": {
-        "conversations": [
-            {"from": "human", "value": "hi"},
-            {"from": "function_call", "value": "{}"},
-            {"from": "gpt", "value": "ho"},
-        ],
-        "system": "s",
-        "tools": "[1]",
-    },
-    "alpaca": {
-        "instruction": "a",
-        "input": "b",
-        "output": "c",
-        "system": "d",
-        "history": [["q", "a"]],
-    },
-    "prompt_completion": {"prompt": "a", "completion": "b"},
-    "question_answer": {"question": "q", "answer": "a #### 1,234"},
-    "defect": {
-        "instruction": [{"subtype": "leak"}],
-        "input": {"task": "t", "event": "e", "output_format": "f"},
-        "output": {"judgement": "j", "reason": "r"},
-    },
-    "lawshift": CASE,
-}
-TOPICS = [
-    {"id": n, "topic": "cats", "language": "en", "turns": ["a", "b"], "reference": ["x", None]}
-    for n in range(2)
-]
-SIMULATION = {
-    "format_version": 1,
-    "model": "small",
-    "dialogues": [
-        {
-            "id": "a",
-            "topic": "cats",
-            "topic_id": 1,
-            "status": "complete",
-            "exchanges": [{"user": "hi", "assistant": "ho", "reference": None}],
-        }
-    ],
-}
-EVALUATION = {
-    "judge_model": "j",
-    "dimensions": ["accuracy"],
-    "scale": [1, 5],
-    "verdicts": [
-        {
-            "dialogue_id": "a",
-            "exchange": 0,
-            "status": "scored",
-            "scores": {"accuracy": 4},
-            "mean": 4.0,
-            "reason": None,
-        }
-    ],
-}
-LEDGER = {"step": "s", "dataset": "d", "rows_in": 3, "rows_kept": 2, "rejected": {"bad_json": 1}}
-PROVENANCE = {
-    "format_version": 2,
-    "ran_with": {
-        "k": {
-            "commit": None,
-            "machine": {"host": "h", "system": "s", "processor": "p", "num_cpus": 2, "python": "3"},
-            "packages": {"torch": "1"},
-        }
-    },
-    "files": {
-        "a": {
-            "sha256": "0",
-            "made_by": "r",
-            "command": "python workflow_scripts/convert_dataset.py",
-            "code": "x",
-            "ran_with": "k",
-            "is_isolated": False,
-        }
-    },
-}
-CONFIGURATION = (
-    b"datasets:\n  a: {path: x.jsonl}\nmodels:\n  m: {path: y}\n"
-    b"gate: {model: m}\nflywheel: {model: m}\n"
-)
-
-
-def router_data():
-    """Two samples of 3 and 2 entries, 2 layers."""
-    return RouterData(
-        dataset_name="d",
-        sample_ids=["d_0", "d_1"],
-        offsets=torch.tensor([0, 3, 5]),
-        quality_gates=torch.arange(10).reshape(5, 2).half(),
-        perplexities=torch.arange(5) + 1.0,
-        is_response=torch.tensor([False, True, True, True, True]),
-        entropies=torch.ones(5).half(),
-        varentropies=torch.ones(5).half(),
-        response_nll_alone=torch.ones(2),
-    )
 
 
 def _made(write, name):
@@ -326,7 +206,8 @@ def _one(name, data, read):
     return Reader(name, read, lambda: {name: data})
 
 
-def _readers():
+def _sources():
+    """What convert_dataset reads: each container, each format of a row."""
     for container, write in CONTAINERS.items():
         for ending, pack in COMPRESSIONS.items():
             name = container + ending
@@ -342,6 +223,10 @@ def _readers():
                 )
         else:
             yield f"format {name}", _one("rows.jsonl", data, convert)
+
+
+def _texts():
+    """Plain text, as tokenizers and base models learn from."""
     texts = [{"text": f"text {n} 中文"} for n in range(4)]
     plain = "a\nb\r\n中文\n".encode()
     yield "text jsonl", _one("t.jsonl", lines(texts), _read_documents)
@@ -349,6 +234,10 @@ def _readers():
     yield "text dialogues", _one("t.jsonl", lines(SAMPLES), _read_documents)
     for ending, pack in COMPRESSIONS.items():
         yield f"text txt{ending}", _one(f"t.txt{ending}", pack(plain), _read_documents)
+
+
+def _samples():
+    """Samples, and answers to them."""
     selected = [{**row, "scores": {"q": 1.0}, "rank": n + 1} for n, row in enumerate(SAMPLES)]
     yield "samples", _one("s.jsonl", lines(SAMPLES), _read_samples)
     yield "selected samples", _one("s.jsonl", lines(selected), lambda p: list(read_samples(p)))
@@ -357,6 +246,10 @@ def _readers():
     graded = {**ANSWER, "verdict": "correct", "answer": "c"}
     graded |= {"reference_hash": "0123456789ab", "grader_hash": "ba9876543210"}
     yield "grades", _one("a.jsonl", lines([graded]), lambda path: read_answers(path, GradedAnswer))
+
+
+def _scores():
+    """What gates write, scores, and the ledger."""
     yield (
         "router data",
         Reader(
@@ -384,11 +277,13 @@ def _readers():
     scores = {"id": "d_0", "dataset": "d", "num_tokens": 3, "quality": 0.5, "status": "ok"}
     yield "scores", _one("s.parquet", to_parquet([scores] * 5), lambda path: read_scores([path]))
     yield "ledger", _one("l.json", json.dumps(LEDGER).encode(), read_ledger)
+
+
+def _evaluation():
+    """CORE's bundle, and LawShift."""
     write = _folder(lambda folder: write_bundle(folder / "b"))
     for name in sorted(write()):
         yield f"CORE bundle, {Path(name).name}", Reader(name, _read_bundle, write)
-    yield "topics", _one("t.jsonl", lines(TOPICS), lambda path: read_topics([path]))
-    yield "prompt", _one("p.txt", b"say {fence} now", read_prompt)
     yield (
         "LawShift prompt",
         _one(
@@ -397,22 +292,33 @@ def _readers():
     )
     labels = (ROOT / "resources/lawshift/labels.csv").read_bytes()
     yield "change types", _one("labels.csv", labels, read_change_types)
-    cases = json.dumps([CASE] * 2).encode()
     for name in ("original.json", "articles_poisoned.json"):
         files = {
             f"T/{start}{split}.json": data
             for split in ("original", "poisoned")
-            for start, data in (("", cases), ("articles_", ARTICLES))
+            for start, data in (("", CASES), ("articles_", ARTICLES))
         }
         yield f"LawShift, {name}", Reader(f"T/{name}", _read_lawshift, lambda files=files: files)
-    for name, prompts in (("cases", cases), ("samples", lines(SAMPLES))):
+
+
+def _prompts():
+    """What is sampled from, and what may not be learnt."""
+    for name, prompts in (("cases", CASES), ("samples", lines(SAMPLES))):
         files = {"p": prompts, "a.json": ARTICLES}
         yield f"prompts, {name}", Reader("p", _read_prompts, lambda files=files: files)
-    yield "prompts, articles", Reader("a.json", _read_prompts, lambda: {"p": cases, **_ARTICLES})
+    yield (
+        "prompts, articles",
+        Reader("a.json", _read_prompts, lambda: {"p": CASES, "a.json": ARTICLES}),
+    )
     asked = [{"question": "what is it"}, {"messages": MESSAGES}]
     yield "questions", _one("q.jsonl", lines(asked), lambda path: read_questions([path]))
     yield "plain questions", _one("q.txt", b"a b c\nd e\n", lambda path: read_questions([path]))
-    yield "configuration", _one("c.yaml", CONFIGURATION, lambda path: load_config_files([path]))
+
+
+def _flywheel():
+    """A turn's files."""
+    yield "topics", _one("t.jsonl", lines(TOPICS), lambda path: read_topics([path]))
+    yield "prompt", _one("p.txt", b"say {fence} now", read_prompt)
     turn = {
         "simulation.json": json.dumps(SIMULATION).encode(),
         "evaluation.json": json.dumps(EVALUATION).encode(),
@@ -421,14 +327,10 @@ def _readers():
         yield f"turn, {name}", Reader(name, _read_turn, lambda: turn)
     yield "judged dialogues", _one("s.json", turn["simulation.json"], read_dialogues)
     yield "law book", _one("law.json", DEMO_LAW, read_law)
-    yield (
-        "provenance",
-        _one(
-            "p.json",
-            json.dumps(PROVENANCE).encode(),
-            lambda path: find_mismatches(read_provenance(path)),
-        ),
-    )
+
+
+def _tracked():
+    """What the tracking takes figures from."""
     stats = {"settings": {"k": 8}, "pass_at_k": {"1": 0.5}, "num_prompts": 3}
     stats |= {"generated": 24, "accepted": 5, "tokens": 90}
     rows = [{"suite": "s", "group": "g", "p_holm": 0.5, "n": 3, "only_a": 0, "only_b": 1}]
@@ -454,6 +356,19 @@ def _readers():
         data = json.dumps(content).encode()
         yield f"tracked {name}", _one(name, data, lambda path, read=read: read(path, {}))
     yield "tracked comparison", _one("c.json", json.dumps(compared).encode(), comparison_run)
+
+
+def _rest():
+    """Configuration, pins, provenance, and folders of our own."""
+    yield "configuration", _one("c.yaml", CONFIGURATION, lambda path: load_config_files([path]))
+    yield (
+        "provenance",
+        _one(
+            "p.json",
+            json.dumps(PROVENANCE).encode(),
+            lambda path: find_mismatches(read_provenance(path)),
+        ),
+    )
     yield "pins", _one("r.txt", b"a==1\n# c\nb==2\n", read_pins)
     for name in ("corpus.json", "train.tokens", "train.ends"):
         yield (
@@ -479,5 +394,15 @@ def _readers():
         )
 
 
-_ARTICLES = {"a.json": ARTICLES}
-READERS = dict(_readers())
+_STAGES = (
+    _sources,
+    _texts,
+    _samples,
+    _scores,
+    _evaluation,
+    _prompts,
+    _flywheel,
+    _tracked,
+    _rest,
+)
+READERS = {name: reader for stage in _STAGES for name, reader in stage()}

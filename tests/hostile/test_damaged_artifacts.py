@@ -4,40 +4,27 @@ Every kind of artifact that the page, the tracking, a turn or a picture reads ba
 """
 
 import json
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from damage import damaged, is_refused, to_json, with_odd_values
 from jinja2 import FileSystemLoader, StrictUndefined
-from report_artifacts import CONFIGURATION, write_lines, write_run
-from source_bytes import to_parquet
-from support import ROOT
+from report_artifacts import write_lines
+from sound_artifacts import KINDS, TEMPLATE, every_name, grade, show, write_artifacts
 
-import plot_judge_calibration
-import plot_loss_curve
 from sluice.artifact_forms import CURVES
 from sluice.errors import DataError
 from sluice.files import read_json, write_json
-from sluice.flywheel.calibration_run import _GRADABLE, _is_right
-from sluice.flywheel.judging_run import read_simulation
-from sluice.flywheel.summary import TrainingFiles, summarize_turn
 from sluice.forms import read_artifact
 from sluice.report.page import assembling, flywheel, training
-from sluice.report.page.assembling import write_page
-from sluice.settings.calibration import CalibrateJudge
-from sluice.settings.flywheel_turn import SummarizeTurn
-from sluice.settings.report import Artifacts, WriteReport
+from sluice.report.score_tables import read_auroc
+from sluice.settings.report import Artifacts
 from sluice.tracking.gathering import gather_runs
 
-TEMPLATE = ROOT / "resources/report/page.html.jinja"
 # One of each kind that JSON has, and numbers that no figure can be; fewer than damage.py knows,
 # since each needs a page.
 VALUES = (None, -1, 10**400, 1e308, "", "\ud800", "a\0b", [], {"a": [None]})
-CONFIGURED = json.dumps({**CONFIGURATION, "tasks": {"quiz": {"prompts": "p.jsonl"}}})
 
 
 @pytest.fixture(autouse=True)
@@ -72,145 +59,6 @@ def _remembered(draw):
     return drawn
 
 
-def _show(folder, names):
-    """The page and the tracked runs of these artifacts alone."""
-    files = {name: getattr(_artifacts(folder), name) for name in names}
-    found = Artifacts(**{"configuration": CONFIGURED, **files})
-    write_page(found, WriteReport(), template=TEMPLATE, benchmarks=folder / "benchmarks")
-    for run in gather_runs(found):
-        run.content_hash()
-
-
-def _artifacts(folder):
-    """What `_write` wrote, as the scripts take it."""
-    paths = {
-        "ledgers": sorted(folder.rglob("*.ledger.json")),
-        "splits": [folder / "cats/split.json"],
-        "selected": [folder / "selected_data.jsonl"],
-        "scores": [folder / "scores.parquet"],
-        "auroc": [folder / "auroc.csv"],
-        "clean_share": [folder / "clean_share.csv"],
-        "trainings": [folder / "adapters/tuned/metrics.json"],
-        "samplings": [folder / "sampled/quiz/sampling_stats.json"],
-        "evaluations": sorted(folder.rglob("*.evaluation_results.json")),
-        "comparisons": [folder / "comparison/comparison.json"],
-        "turns": [folder / f"turn_{turn}/summary.json" for turn in (0, 1)],
-        "calibrations": [folder / "turn_1/judge_calibration.json"],
-    }
-    configuration = folder / "configuration.json"
-    text = configuration.read_text(errors="surrogateescape") if configuration.exists() else "{}"
-    return SimpleNamespace(
-        **{name: tuple(each) for name, each in paths.items()}, configuration=text
-    )
-
-
-def _write(folder):
-    write_run(folder)
-    (folder / "configuration.json").write_text(CONFIGURED)
-    scores = [
-        {"id": f"c_{n}", "dataset": "cats", "status": "ok", "quality": 0.5 * n} for n in range(5)
-    ]
-    (folder / "scores.parquet").write_bytes(to_parquet(scores))
-    rows = [{"score": "quality", "flaw": flaw} for flaw in ("all", "cut_off")]
-    numbers = {"auroc": 0.75, "low": 0.5, "high": 0.875}
-    pd.DataFrame([{**row, **numbers} for row in rows]).to_csv(folder / "auroc.csv", index=False)
-    numbers = {"num_kept": 7, "clean_share": 0.75, "low": 0.5, "high": 0.875}
-    rows = [{"score": name, **numbers} for name in ("(all)", "(selected)", "quality")]
-    pd.DataFrame(rows).to_csv(folder / "clean_share.csv", index=False)
-    write_json(folder / "turn_1/sft_train.ledger.json", _ledger())
-    shift = {"feature": "topic", "distance": 0.5, "is_shifted": True, "whole": {"a": 1.0}}
-    write_json(folder / "turn_1/sft_train.shift.json", {"features": [shift]})
-    figures = {"method": "lora", "num_held_out": 0, "last_tenth_loss": 0.5}
-    metrics = {**read_json(folder / "adapters/tuned/metrics.json"), **figures}
-    write_json(folder / "turn_1/adapter/metrics.json", metrics)
-    for name in ("simulation_data.json", "evaluation_results.json"):
-        write_json(folder / f"turn_1/train/{name}", read_json(folder / f"turn_1/heldout/{name}"))
-    (folder / "benchmarks").mkdir()
-    (folder / "benchmarks/fine_tune.tsv").write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t-\n")
-
-
-def _ledger():
-    return {"step": "prepare_sft_data", "dataset": "turn_1", "rows_in": 2, "rows_kept": 1,
-            "rejected": {"low_score": 1}}  # fmt: skip
-
-
-def _summarize(folder):
-    turns = [folder / f"turn_{turn}/heldout" for turn in (0, 1)]
-    summarize_turn(
-        [turn / "simulation_data.json" for turn in turns],
-        [turn / "evaluation_results.json" for turn in turns],
-        training=TrainingFiles.of(folder / "turn_1"),
-        settings=SummarizeTurn(max_regression=4),
-        output=folder / "new_summary.json",
-    )
-
-
-def _draw_curve(folder):
-    metrics = folder / "adapters/tuned/metrics.json"
-    arguments = plot_loss_curve.Arguments(metrics=metrics, picture=folder / "p.png")
-    plot_loss_curve.main(arguments)
-
-
-def _draw_calibration(folder):
-    calibration = folder / "turn_1/judge_calibration.json"
-    arguments = plot_judge_calibration.Arguments(calibration=calibration, picture=folder / "p.png")
-    plot_judge_calibration.main(arguments)
-
-
-def _grade(folder):
-    simulation = read_simulation(folder / "turn_1/train/simulation_data.json", _GRADABLE)
-    for dialogue in simulation["dialogues"]:
-        for exchange in dialogue["exchanges"]:
-            _is_right(exchange, CalibrateJudge())
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A file that is read back, and by whom."""
-
-    file: str
-    read: Any
-
-    def of(self, folder):
-        """The damaged file's path, and what reads it."""
-        return folder / self.file, lambda: self.read(folder)
-
-
-def _shown(file, *names):
-    return Kind(file, lambda folder: _show(folder, names))
-
-
-KINDS = {
-    "metrics": _shown("adapters/tuned/metrics.json", "trainings"),
-    "picture of a curve": Kind("adapters/tuned/metrics.json", _draw_curve),
-    "split": _shown("cats/split.json", "ledgers", "splits"),
-    "ledger": _shown("selected/cats.ledger.json", "ledgers", "selected"),
-    "sampling": _shown("sampled/quiz/sampling_stats.json", "samplings"),
-    "evaluation": _shown("evaluation/tuned/quiz.evaluation_results.json", "evaluations"),
-    "graded": _shown("evaluation/tuned/quiz.jsonl", "evaluations", "comparisons"),
-    "comparison": _shown("comparison/comparison.json", "evaluations", "comparisons"),
-    "turn": _shown("turn_1/summary.json", "turns"),
-    "earlier turn": _shown("turn_0/summary.json", "turns"),
-    "dialogues": _shown("turn_1/heldout/simulation_data.json", "turns"),
-    "verdicts": _shown("turn_1/heldout/evaluation_results.json", "turns"),
-    "calibration": _shown("turn_1/judge_calibration.json", "turns", "calibrations"),
-    "picture of a calibration": Kind("turn_1/judge_calibration.json", _draw_calibration),
-    "rejected": _shown("data/samples.rejected.jsonl", "ledgers", "selected"),
-    "selected": _shown("selected_data.jsonl", "selected"),
-    "scores": _shown("scores.parquet", "selected", "scores"),
-    "auroc": _shown("auroc.csv", "selected", "auroc"),
-    "clean share": _shown("clean_share.csv", "selected", "clean_share"),
-    "benchmark": _shown("benchmarks/fine_tune.tsv"),
-    "configuration": _shown(
-        "configuration.json", "configuration", "trainings", "samplings", "evaluations"
-    ),
-    "summarized metrics": Kind("turn_1/adapter/metrics.json", _summarize),
-    "summarized shift": Kind("turn_1/sft_train.shift.json", _summarize),
-    "summarized ledger": Kind("turn_1/sft_train.ledger.json", _summarize),
-    "summarized dialogues": Kind("turn_1/heldout/simulation_data.json", _summarize),
-    "summarized verdicts": Kind("turn_1/heldout/evaluation_results.json", _summarize),
-    "graded dialogues": Kind("turn_1/train/simulation_data.json", _grade),
-}
 JSON_KINDS = [name for name, kind in KINDS.items() if kind.file.endswith((".json", ".jsonl"))]
 
 
@@ -223,7 +71,7 @@ def _try(read, what):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_cut_flipped_or_foreign_bytes_raise_nothing_but_our_errors(name, tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     path, read = KINDS[name].of(tmp_path)
     assert not is_refused(read)
     num_refused = 0
@@ -236,7 +84,7 @@ def test_cut_flipped_or_foreign_bytes_raise_nothing_but_our_errors(name, tmp_pat
 
 @pytest.mark.parametrize("name", JSON_KINDS)
 def test_value_that_does_not_belong_raises_nothing_but_our_errors(name, tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     path, read = KINDS[name].of(tmp_path)
     first, *rest = (
         path.read_bytes().splitlines(keepends=True)
@@ -265,23 +113,19 @@ WRONG = {
 @pytest.mark.parametrize(("file", "wrong"), WRONG.items())
 def test_error_names_the_file_the_key_and_the_step(file, wrong, tmp_path):
     key, fault, step = wrong
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     write_json(tmp_path / file, {**read_json(tmp_path / file), key: "x"})
     with pytest.raises(DataError) as error:
-        _show(tmp_path, _every_name())
+        show(tmp_path, every_name())
     assert str(tmp_path / file) in error.value.what
     assert fault in error.value.what
     assert step in error.value.hint
 
 
-def _every_name():
-    return [name for name in Artifacts.model_fields if name not in ("heatmap", "sources")]
-
-
 def test_sound_run_is_shown_and_noted(tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     (tmp_path / "turn_1/sft_train.ledger.json").unlink()
-    _show(tmp_path, _every_name())
+    show(tmp_path, every_name())
 
 
 def _change(path, change):
@@ -331,6 +175,14 @@ ASTRAY = {
         lambda values: values["against"][0]["differences"].pop("mean"),
         "against.0.differences.mean: Field required",
     ),
+    "verdicts without a dimension": (
+        "turn_1/heldout/evaluation_results.json",
+        lambda values: (
+            values.update(dimensions=[]),
+            [verdict.update(scores={}) for verdict in values["verdicts"]],
+        ),
+        "dimensions: Tuple should have at least 1 item",
+    ),
     "measure that stands twice": (
         "turn_1/judge_calibration.json",
         lambda values: values["measures"].append(values["measures"][0]),
@@ -346,57 +198,76 @@ ASTRAY = {
 
 @pytest.mark.parametrize(("file", "change", "fault"), ASTRAY.values(), ids=list(ASTRAY))
 def test_what_does_not_fit_together_is_named(file, change, fault, tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     _change(tmp_path / file, change)
     with pytest.raises(DataError, match=fault):
-        _show(tmp_path, _every_name())
+        show(tmp_path, every_name())
 
 
 def test_evaluation_without_its_answers_is_named(tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     (tmp_path / "evaluation/base/quiz.jsonl").unlink()
     with pytest.raises(DataError, match=r"base/quiz\.jsonl does not exist"):
-        _show(tmp_path, ("evaluations", "comparisons"))
+        show(tmp_path, ("evaluations", "comparisons"))
 
 
 def test_damaged_line_of_answers_is_named(tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     path = tmp_path / "evaluation/base/quiz.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     del rows[2]["verdict"]
     write_lines(path, rows)
     with pytest.raises(DataError, match=r"line 3 of .*quiz\.jsonl is no graded answer: verdict"):
-        _show(tmp_path, ("evaluations", "comparisons"))
+        show(tmp_path, ("evaluations", "comparisons"))
 
 
 def test_answer_without_a_grade_mark_cannot_be_calibrated(tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     path = tmp_path / "turn_1/train/simulation_data.json"
     _change(path, lambda values: values["dialogues"][1]["exchanges"][0].update(reference="4"))
     with pytest.raises(DataError, match=r"dialogues\.1\.exchanges\.0\.is_cut_off"):
-        _grade(tmp_path)
+        grade(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_endless_score_of_a_sample_is_named(kind, tmp_path):
+    write_artifacts(tmp_path)
+    table = pd.read_parquet(tmp_path / "scores.parquet")
+    table["quality"] = table["quality"].astype(kind)
+    table.loc[2, "quality"] = float("inf")
+    table.to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(DataError, match=r"scores\.parquet: the column quality holds no numbers"):
+        show(tmp_path, ("selected", "scores"))
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "null", "7"])
+def test_flaw_named_like_a_missing_value_or_a_number_stays_a_name(name, tmp_path):
+    write_artifacts(tmp_path)
+    table = pd.read_csv(tmp_path / "auroc.csv").replace("cut_off", name)
+    table.to_csv(tmp_path / "auroc.csv", index=False)
+    assert list(read_auroc([tmp_path / "auroc.csv"])["flaw"]) == ["all", name]
 
 
 @pytest.mark.parametrize(
     "messages", [[{"from": "human", "value": "hi"}], {"role": "user"}, [1], "x", None]
 )
 def test_rejected_row_with_odd_messages_is_shown_as_text(messages, tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     row = {"reason": "bad_json", "where": "1", "detail": "", "row": {"messages": messages}}
     write_lines(tmp_path / "data/samples.rejected.jsonl", [row])
-    _show(tmp_path, ("ledgers", "selected"))
+    show(tmp_path, ("ledgers", "selected"))
 
 
 def test_rejected_row_whose_reason_has_no_count_is_named(tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     row = {"reason": "too_late", "where": "1", "detail": "", "row": {}}
     write_lines(tmp_path / "data/samples.rejected.jsonl", [row])
     with pytest.raises(DataError, match=r"line 1 of .*rejected\.jsonl .* does not count it"):
-        _show(tmp_path, ("ledgers", "selected"))
+        show(tmp_path, ("ledgers", "selected"))
 
 
 def test_log_of_another_name_is_refused(tmp_path):
-    _write(tmp_path)
+    write_artifacts(tmp_path)
     (tmp_path / "adapters/tuned/metrics.json").rename(tmp_path / "log.json")
     with pytest.raises(DataError, match="has not the name of a training's log"):
         gather_runs(Artifacts(trainings=(tmp_path / "log.json",)))

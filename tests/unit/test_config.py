@@ -169,6 +169,13 @@ def test_steps_that_suit_the_built_in_model_are_not_inherited_by_ones_own(tmp_pa
     assert (adapter.method, adapter.learn_from) == ("qlora", "last")
 
 
+def test_an_adapter_cannot_be_called_as_a_turns_adapter_is():
+    adapter = {"model": "base", "samples": ["s.jsonl"]}
+    assert load_config({**MINIMAL, "adapters": {"turn_around": adapter}}).adapters
+    with pytest.raises(ConfigError, match=r"'adapters\.turn_1' has the name of a turn's adapter"):
+        load_config({**MINIMAL, "adapters": {"turn_1": adapter}})
+
+
 def test_an_evaluator_of_the_models_family_is_refused_unless_allowed(tmp_path):
     mine = {
         "datasets": {"d": {"path": "d.jsonl"}},
@@ -181,6 +188,13 @@ def test_an_evaluator_of_the_models_family_is_refused_unless_allowed(tmp_path):
     assert "allow_same_family: true" in caught.value.hint
     mine["flywheel"] = {"model": "qwen", "allow_same_family": True}
     assert _load([mine], folder=tmp_path).flywheel.allow_same_family
+
+
+def test_a_built_model_is_of_no_family_whatever_lies_in_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    monkeypatch.chdir(tmp_path)
+    evaluator = {"base_url": "https://x.example/v1", "model": "qwen-max"}
+    assert load_config({**MINIMAL, "llm": {"evaluator": evaluator}}).flywheel.model == "base"
 
 
 def test_an_evaluator_of_the_family_that_the_models_folder_tells_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Each question of the doctor, answered for machines that lack something."""
 
 import http.server
+import os
 import re
 import threading
 
@@ -33,6 +34,13 @@ class Models(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *words):
         pass
+
+
+class NoHttp(http.server.BaseHTTPRequestHandler):
+    """Says what no HTTP server says, as one of SSH does."""
+
+    def handle(self):
+        self.wfile.write(b"SSH-2.0-x\r\n")
 
 
 @pytest.fixture(params=[http.server.BaseHTTPRequestHandler])
@@ -70,6 +78,21 @@ def test_a_silent_server_fails_with_a_hint(monkeypatch):
     assert "base_url" in found.hint
 
 
+@pytest.mark.parametrize("server", [NoHttp], indirect=True)
+def test_a_server_of_another_kind_fails_with_a_hint(server):
+    found = doctor.check_server(Server(server, "NO_SUCH_KEY"))
+    assert not found.is_ok
+    assert "does not answer: SSH-2.0-x" in found.told
+    assert "base_url" in found.hint
+
+
+@pytest.mark.parametrize("url", ["http://a b/v1", "http://[::1/v1", "http://a:b@c/v1"])
+def test_an_address_that_is_none_fails_with_a_hint(url):
+    found = doctor.check_server(Server(url, "NO_SUCH_KEY"))
+    assert "does not answer" in found.told
+    assert "base_url" in found.hint
+
+
 def test_an_empty_key_variable_fails_and_a_key_is_never_shown(server, monkeypatch):
     found = doctor.check_server(Server(server, "NO_SUCH_KEY"))
     assert not found.is_ok
@@ -84,6 +107,15 @@ def test_an_empty_key_variable_fails_and_a_key_is_never_shown(server, monkeypatc
 @pytest.mark.parametrize("server", [Models], indirect=True)
 def test_a_server_that_answers_anybody_needs_no_key(server):
     assert doctor.check_server(Server(server, "NO_SUCH_KEY")).is_ok
+    assert doctor.check_server(Server(f"{server}/", "NO_SUCH_KEY")).is_ok
+
+
+def test_a_driver_that_cannot_be_asked_is_none(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert doctor._driver() is None
 
 
 def test_a_silent_server_without_a_key_fails_with_both_hints():

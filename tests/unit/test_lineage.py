@@ -49,6 +49,13 @@ def run_folder(tmp_path):
     return tmp_path
 
 
+def test_a_configuration_that_is_not_there_is_named(run_folder):
+    with pytest.raises(DataError, match=r"nope\.yaml does not exist"):
+        describe_run(
+            ["final.txt"], config_files=[run_folder / "nope.yaml"], seed=7, root=run_folder
+        )
+
+
 @pytest.fixture
 def described(run_folder):
     return describe_run(

@@ -23,6 +23,14 @@ def step_for(limit, seen):
     return step
 
 
+def test_memory_may_run_out_without_a_word():
+    def step(rows):
+        raise torch.OutOfMemoryError("")
+
+    with pytest.raises(DeviceError, match="does not hold one of the samples by itself"):
+        fitting().run(step, [1])
+
+
 def test_batch_that_fits_runs_whole():
     seen = []
     assert fitting().run(step_for(9, seen), [1, 2, 3]) == [6]

@@ -3,7 +3,8 @@
 import pytest
 
 from sluice.errors import DataError
-from sluice.pins import installed_version, read_pins
+from sluice.packages import installed_version
+from sluice.pins import read_pins
 
 
 def test_pins_of_included_files_extras_and_markers_are_read(tmp_path):

@@ -125,6 +125,8 @@ def test_changed_params_without_a_note_are_still_told():
         ("s", "s --flag", ["--flag (default) -> (set)"]),
         ("s --a 'x y' z > log 2>&1", "s --a 'x y' > other.log 2>&1", ["--a x y z -> x y"]),
         ("s --a 1", "s --a 1", []),
+        ("s --a 'x > y' --b 1 > log", "s --a 'x > y' --b 2 > log", ["--b 1 -> 2"]),
+        ("s --a 1 > log", "s --a 2 --b 'cut off", []),
         ("s --judge.max-cost 2 --num-gpus 1 --a 1", "s --num-gpus 0 --a 2", ["--a 1 -> 2"]),
     ],
 )

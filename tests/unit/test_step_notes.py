@@ -1,12 +1,13 @@
 """A step notes where and with what it ran, and its command leads back to the note."""
 
 import platform
+import subprocess
 from importlib import metadata
 
 import pytest
 
 from sluice import step_notes
-from sluice.step_notes import note_step, read_step_note
+from sluice.step_notes import describe_process, note_step, read_step_note
 
 WORDS = ["--samples", "own/a b.jsonl", "--strategy", "x > y", "--output", "o"]
 COMMAND = (
@@ -64,16 +65,50 @@ def test_a_note_that_cannot_be_written_costs_a_warning_only(run_folder, caplog):
     assert "could not be noted" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("told", "commit"),
-    [
-        (f"# branch.oid {'a' * 40}\n# branch.head main\n", "a" * 40),
-        (f"# branch.oid {'a' * 40}\n# branch.head main\n1 .M N... x\n", "a" * 40 + "-dirty"),
-        ("# branch.oid (initial)\n", None),
-        ("", None),
-    ],
-)
-def test_the_commit_is_read_from_git(monkeypatch, told, commit):
-    done = step_notes.subprocess.CompletedProcess([], 0, stdout=told)
-    monkeypatch.setattr(step_notes.subprocess, "run", lambda *words, **options: done)
-    assert step_notes.describe_process()["commit"] == commit
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository of one commit, in which the code is said to be."""
+    _git(tmp_path, "init", "--quiet")
+    (tmp_path / "code.py").write_text("a = 1\n")
+    _git(tmp_path, "add", "code.py")
+    _git(tmp_path, "commit", "--quiet", "--message", "one")
+    monkeypatch.setattr(step_notes, "_REPOSITORY", tmp_path)
+    return tmp_path
+
+
+def _git(folder, *words):
+    who = ["-c", "user.name=n", "-c", "user.email=n@example.org"]
+    done = subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+def test_the_commit_is_that_of_the_checkout(checkout):
+    commit = _git(checkout, "rev-parse", "HEAD")
+    (checkout / "untracked.txt").touch()
+    assert describe_process()["commit"] == commit
+    (checkout / "code.py").write_text("a = 2\n")
+    assert describe_process()["commit"] == f"{commit}-dirty"
+
+
+def test_a_branch_whose_name_is_no_utf_8_hides_no_commit(checkout):
+    _git(checkout, "checkout", "--quiet", "-b", b"m\xfcll")
+    assert describe_process()["commit"] == _git(checkout, "rev-parse", "HEAD")
+
+
+def test_code_without_a_checkout_has_no_commit_of_a_repository_around_it(checkout, monkeypatch):
+    unpacked = checkout / "unpacked"
+    unpacked.mkdir()
+    monkeypatch.setattr(step_notes, "_REPOSITORY", unpacked)
+    assert describe_process()["commit"] is None
+
+
+def test_a_repository_of_the_environment_is_not_taken_for_the_checkout(checkout, monkeypatch):
+    commit = _git(checkout, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(checkout / "elsewhere"))
+    assert describe_process()["commit"] == commit
+
+
+def test_a_repository_without_a_commit_has_none(tmp_path, monkeypatch):
+    _git(tmp_path, "init", "--quiet")
+    monkeypatch.setattr(step_notes, "_REPOSITORY", tmp_path)
+    assert describe_process()["commit"] is None

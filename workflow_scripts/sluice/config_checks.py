@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # What argparse takes for a flag: not a negative number.
 _FLAG = re.compile(r"-[^0-9.]")
+# What the flywheel's adapters are called.
+_TURN = re.compile(r"turn_\d+")
 # Keys that name text files and folders.
 _TEXT_KEYS = (
     *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
@@ -209,6 +211,12 @@ def _check_adapters(config: "Config", files: Sequence[Path]) -> None:
                 where=place_of(("adapters", name), {}, files),
                 expected="names that tell them apart, since both can be evaluated",
             )
+        if _TURN.fullmatch(name):
+            raise ConfigError(
+                f"'adapters.{name}' has the name of a turn's adapter",
+                where=place_of(("adapters", name), {}, files),
+                expected="another name: report and tracking tell the two by it",
+            )
         if not adapter.samples:
             raise ConfigError(
                 f"'adapters.{name}.samples' is empty",
@@ -229,11 +237,13 @@ def _check_judges(config: "Config", files: Sequence[Path]) -> None:
             hint="name another evaluator, or say flywheel: {allow_same_judge: true}",
         )
     name = config.flywheel.model
-    shared = shared_families(evaluator.model, config.models[name].path or "")
+    path = config.models[name].path
+    # A model that is built here has learnt from none of the others.
+    shared = shared_families(evaluator.model, path) if path else []
     if shared and not config.flywheel.allow_same_family:
         raise ConfigError(
             f"'llm.evaluator' ({evaluator.model}) and the model '{name}' "
-            f"({config.models[name].path}) are both of the family {', '.join(shared)}",
+            f"({path}) are both of the family {', '.join(shared)}",
             where=place_of(("llm",), {}, files),
             expected="an evaluator of another family: judges prefer the answers of their own",
             hint="name another evaluator, or say flywheel: {allow_same_family: true}",

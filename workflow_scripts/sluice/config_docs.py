@@ -18,9 +18,10 @@ _HEAD = """# Configuration reference
 
 Made by `make docs` from the settings models in `workflow_scripts/sluice/settings/`; a test fails
 when the two differ. Every key of `config.yaml` stands here with its default. Rules that read a key
-rerun when it changes; no other rule does. Where "no rerun" stands behind them, the key cannot
-change a result, only how long, how fast or for how much it is asked for: a new value holds from the
-rule's next run on.
+rerun when it changes, and so do `write_report` and `track_results`, which hold the whole
+configuration; no other rule does. Where "no rerun" stands behind a rule, the key cannot change its
+result, only how long, how fast or for how much it is asked for: a new value holds from the rule's
+next run on.
 
 Change a value in `config.yaml`, in a file of your own (`snakemake --configfile mine.yaml`), or for
 one run (`snakemake --config selection='{selection_percentage: 0.1}'`).

@@ -3,6 +3,7 @@
 Nothing is changed, and nothing leaves the machine but a question whether a server is there.
 """
 
+import http.client
 import os
 import re
 import shutil
@@ -17,7 +18,8 @@ from pathlib import Path
 from sluice.config import Config
 from sluice.errors import ConfigError, SluiceError
 from sluice.mlflow_store import sqlite_file
-from sluice.pins import installed_version, read_environment_pins, read_pins
+from sluice.packages import installed_version
+from sluice.pins import read_environment_pins, read_pins
 from sluice.planning import ask_snakemake
 from sluice.settings.engine import EngineSettings
 from sluice.settings.llm import OFFLINE
@@ -26,6 +28,8 @@ from sluice.staleness import parse_dry_run
 _LEAST_PYTHON = (3, 11)
 _HUB = "https://huggingface.co"
 _TIMEOUT_S = 5.0
+# Nobody is there, somebody who does not speak HTTP, or the address is none.
+_NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
 _GB = 1e9
 _OPENAI = "https://api.openai.com/v1"
 _VLLM_PINS = Path("envs/vllm.yaml")
@@ -184,9 +188,10 @@ def check_gpu(*, needs_gpu: bool) -> Finding:
         told = f"{len(names)} ({', '.join(sorted(set(names)))}), CUDA {torch.version.cuda}"
         return Finding("GPU", f"{told}, driver {_driver() or 'unknown'}")
     told = f"none that torch {torch.__version__} can use"
+    driver = _driver()
     hint = (
-        f"driver {_driver()} is here, so torch is a build without CUDA: install one with it"
-        if _driver()
+        f"driver {driver} is here, so torch is a build without CUDA: install one with it"
+        if driver
         else "run on a machine with a GPU, submit to one (docs/cluster.md), or choose the "
         "engine transformers and a small model"
     )
@@ -222,29 +227,29 @@ def check_server(server: Server) -> Finding:
 
     Who lists models for anybody asks for no key: a server of one's own, often.
     """
-    from sluice.llm.access import read_key_file
+    from sluice.llm.access import read_key_file, read_key_variable
 
     fault, hint = "", ""
-    if server.key_file:
-        try:
+    try:
+        if server.key_file:
             read_key_file(server.key_file)
-        except ConfigError as error:
-            fault, hint = error.what, error.hint or "write the key, and nothing else, into it"
-    elif not os.environ.get(server.key_variable, "").strip():
-        fault = f"the environment variable {server.key_variable} is empty"
-        hint = f"export {server.key_variable}=..."
+        elif read_key_variable(server.key_variable) is None:
+            fault = f"the environment variable {server.key_variable} is empty"
+            hint = f"export {server.key_variable}=..."
+    except ConfigError as error:
+        fault, hint = error.what, error.hint or "write the key, and nothing else, into it"
     answer = _ask("server", server.url, hint="is it running, and is base_url right?")
-    if not fault or (not server.key_file and _is_open(server.url)):
+    if not fault or (not server.key_file and _lists_models(server.url)):
         return answer
     hints = [hint] if answer.is_ok else [hint, answer.hint]
     return Finding("server", f"{answer.told}; {fault}", False, "; ".join(hints))
 
 
-def _is_open(url: str) -> bool:
+def _lists_models(url: str) -> bool:
     """Whether a server lists its models without a key."""
     try:
-        urllib.request.urlopen(f"{url}/models", timeout=_TIMEOUT_S).close()
-    except (OSError, ValueError):
+        urllib.request.urlopen(f"{url.rstrip('/')}/models", timeout=_TIMEOUT_S).close()
+    except _NO_ANSWER:
         return False
     return True
 
@@ -321,8 +326,8 @@ def _ask(subject: str, url: str, *, hint: str) -> Finding:
         urllib.request.urlopen(url, timeout=_TIMEOUT_S).close()
     except urllib.error.HTTPError:
         return Finding(subject, f"{url} answers")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    except _NO_ANSWER as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split())
         return Finding(subject, f"{url} does not answer: {reason}", False, hint)
     return Finding(subject, f"{url} answers")
 
@@ -344,7 +349,8 @@ def _driver() -> str | None:
         return None
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     done = subprocess.run(command, text=True, capture_output=True)
-    return done.stdout.split("\n")[0].strip() or None
+    # Where it fails it says why on stdout.
+    return None if done.returncode else done.stdout.split("\n")[0].strip() or None
 
 
 def _size(path: Path) -> int:

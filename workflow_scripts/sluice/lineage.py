@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from sluice.errors import DataError
-from sluice.files import hash_file, read_json
+from sluice.files import hash_file, read_json, read_text
 from sluice.fingerprint import code_hash
-from sluice.pins import installed_version
+from sluice.packages import installed_version
 from sluice.run_records import RunRecord, read_run_record
 from sluice.step_notes import StepNote, read_step_note
 
@@ -134,6 +134,8 @@ def describe_run(
             Each file's command line says with which settings it was made.
         seed: the configuration's.
         root: where Snakemake ran.
+    Raises:
+        DataError: a target or a configuration file is not there.
     """
     notes: dict[str, StepNote] = {}
     files: dict[str, dict[str, Any]] = {}
@@ -147,7 +149,7 @@ def describe_run(
         "format_version": FORMAT_VERSION,
         "targets": sorted(targets),
         "seed": seed,
-        "config": {str(file): file.read_text(encoding="utf-8") for file in config_files},
+        "config": {str(file): read_text(file) for file in config_files},
         "ran_with": dict(sorted(notes.items())),
         "files": files,
     }

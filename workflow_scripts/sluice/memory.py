@@ -92,7 +92,7 @@ def memory_explained(what: str, *, hint: str) -> Iterator[None]:
 
 
 def _reason(error: torch.OutOfMemoryError) -> str:
-    return str(error).splitlines()[0]
+    return str(error).partition("\n")[0]
 
 
 def _memory() -> str:

@@ -1,7 +1,6 @@
 """Exact versions of packages, from requirements files and conda environments."""
 
 import re
-from importlib import metadata
 from pathlib import Path
 
 from typing_extensions import TypedDict
@@ -57,11 +56,3 @@ def read_environment_pins(path: Path) -> dict[str, str]:
     if loose:
         raise DataError(f"{path} pins no version: {loose[0]}", expected="name==1.2.3")
     return {pin[1]: pin[2] for pin in pins.values() if pin}
-
-
-def installed_version(package: str) -> str | None:
-    """The version that this Python has of a package; None where it has none."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -12,7 +12,10 @@ logger = get_logger(__name__)
 
 
 def is_launched() -> bool:
-    """Whether a launcher started this process: torchrun, `accelerate launch`, srun and the like."""
+    """Whether a launcher started this process: torchrun, `accelerate launch` and the like.
+
+    srun by itself is none: it sets no LOCAL_RANK.
+    """
     return "LOCAL_RANK" in os.environ
 
 

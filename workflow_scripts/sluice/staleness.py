@@ -1,7 +1,6 @@
 """Why a target would be made anew, in words: a dry-run read beside the notes of earlier runs."""
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from sluice.fingerprint import changed_modules
 from sluice.planning import ask_snakemake
 from sluice.run_records import RunRecord, read_run_record
 from sluice.settings.device import ComputeShare
+from sluice.step_notes import command_words
 
 _JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$")
 _FIELD = re.compile(r"^    (output|reason|wildcards): (.*)$")
@@ -124,9 +124,13 @@ def records_of(jobs: Iterable[StaleJob], *, root: Path = Path()) -> dict[str, Ru
 def flag_changes(before: str, now: str) -> list[str]:
     """What differs between the flags of two command lines, as ``--flag old -> new``.
 
-    Flags that make nothing stale are no reason, and are left out.
+    Flags that make nothing stale are no reason, and are left out. Of a command that is cut off, as
+    a dry-run shows one that holds a line break, nothing can be said.
     """
-    old, new = _flags(before), _flags(now)
+    old_words, new_words = command_words(before), command_words(now)
+    if old_words is None or new_words is None:
+        return []
+    old, new = _flags(old_words), _flags(new_words)
     changes = []
     for flag in [*old, *(flag for flag in new if flag not in old)]:
         if old.get(flag) != new.get(flag) and _is_tracked(flag):
@@ -163,11 +167,11 @@ def _param_words(job: StaleJob, record: RunRecord | None, reason: str) -> list[s
     return words or ["its settings or its code changed"]
 
 
-def _flags(command: str) -> dict[str, tuple[str, ...]]:
-    """Flag -> its values; what the log is redirected to is no flag."""
+def _flags(words: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Flag -> its values."""
     flags: dict[str, tuple[str, ...]] = {}
     name = None
-    for word in shlex.split(command.partition(" > ")[0]):
+    for word in words:
         if word.startswith("--"):
             name = word
             flags[name] = ()

@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,6 +20,7 @@ from typing_extensions import TypedDict
 
 from sluice.files import write_json
 from sluice.logs import get_logger
+from sluice.packages import installed_version
 
 logger = get_logger(__name__)
 
@@ -103,7 +103,7 @@ def read_step_note(command: str, *, root: Path = Path()) -> StepNote | None:
         command: the shell command, as Snakemake notes it.
         root: where Snakemake ran.
     """
-    found = _words(command)
+    found = _script_and_words(command)
     if found is None:
         return None
     script, words = found
@@ -115,7 +115,7 @@ def read_step_note(command: str, *, root: Path = Path()) -> StepNote | None:
 
 def describe_process() -> StepNote:
     """What this process runs with."""
-    versions = {name: version for name in PACKAGES if (version := _version(name))}
+    versions = {name: version for name in PACKAGES if (version := installed_version(name))}
     return {
         "commit": _commit(),
         "machine": {
@@ -134,31 +134,38 @@ def _note_file(script: str, words: Sequence[str], *, root: Path) -> Path:
     return root / _NOTES / f"{digest[:32]}.json"
 
 
-def _words(command: str) -> tuple[str, list[str]] | None:
-    """Script and words of ``python workflow_scripts/<script>.py <words> > <log> 2>&1``."""
+def command_words(command: str) -> list[str] | None:
+    """The words of a command in front of ``> <log> 2>&1``; None of one that is cut off."""
     try:
-        before_log = shlex.split(command.rpartition(" > ")[0] or command)
+        words = shlex.split(command)
     except ValueError:
         return None
-    for place, word in enumerate(before_log):
+    # What stands in quotes may be such a word, too; the last one leads to the log.
+    log = len(words) - 1 - words[::-1].index(">") if ">" in words else len(words)
+    return words[:log]
+
+
+def _script_and_words(command: str) -> tuple[str, list[str]] | None:
+    """Script and words of ``python workflow_scripts/<script>.py <words> > <log> 2>&1``."""
+    words = command_words(command) or []
+    for place, word in enumerate(words):
         if match := _SCRIPT.fullmatch(word):
-            return match[1], before_log[place + 1 :]
+            return match[1], words[place + 1 :]
     return None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _commit() -> str | None:
-    """In one call of git, which must not lock what a person commits meanwhile."""
-    command = ["git", "-C", str(_REPOSITORY), "--no-optional-locks", "status"]
+    """In one call of git, which must not lock what a person commits meanwhile.
+
+    The repository is named, so that none around an unpacked copy, nor one of the environment, is
+    taken for it.
+    """
+    command = ["git", "-C", str(_REPOSITORY), "--git-dir", ".git", "--work-tree", "."]
+    command += ["--no-optional-locks", "status"]
     command += ["--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True).stdout
+        # The branch's name need not be UTF-8.
+        told = subprocess.run(command, capture_output=True).stdout.decode(errors="replace")
     except OSError:
         return None
     found = _OID.search(told)

@@ -67,16 +67,16 @@ def read_number_table(
     numbers: Sequence[str],
     texts: Sequence[str] = (),
     separator: str = ",",
-    empty: str = "",
+    empty: Sequence[str] = ("",),
 ) -> pd.DataFrame:
     """Reads a small CSV file, some of whose columns hold numbers.
 
     Args:
         path: the file, with a header.
         numbers: columns of numbers; a cell may be empty.
-        texts: columns that have to be there, too.
+        texts: columns that have to be there, too, and stay text: NA is a name, and so is 7.
         separator: between two cells.
-        empty: what stands in an empty cell.
+        empty: what stands in an empty cell of a column of numbers.
     Raises:
         DataError: the file is missing, is no such table, or a column is missing or holds something
             else than numbers.
@@ -85,21 +85,30 @@ def read_number_table(
 
     text = read_text(path)
     try:
-        table = pd.read_csv(io.StringIO(text), sep=separator, na_values=[empty])
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            dtype=dict.fromkeys(texts, str),
+            keep_default_na=False,
+            na_values={name: list(empty) for name in numbers},
+        )
     except ValueError as error:  # pandas' own errors are such
         raise DataError(f"{path} is no table: {error}", hint=_HINT) from None
     missing = [name for name in (*texts, *numbers) if name not in table.columns]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}", hint=_HINT)
     for name in numbers:
-        if not (_is_numeric(table[name]) or table.empty):
+        if not (holds_numbers(table[name]) or table.empty):
             raise DataError(f"{path}: the column {name} holds no numbers", hint=_HINT)
     return table
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def holds_numbers(column: pd.Series) -> bool:
     """Whether all of it are numbers that further steps can add up, or nothing."""
-    return column.dtype.kind in "iuf" and bool((column.abs().fillna(0) <= LARGEST).all())
+    if column.dtype.kind not in "iuf":
+        return False
+    # In float32 the limit itself would be infinite.
+    return bool((column.astype("float64").abs().fillna(0) <= LARGEST).all())
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

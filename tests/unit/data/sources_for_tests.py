@@ -1,4 +1,4 @@
-"""Source files of every kind, and runs of the conversion, for the tests of this folder."""
+"""Source files of every kind, rows of every format, and runs of the conversion."""
 
 import json
 from types import SimpleNamespace
@@ -32,6 +32,89 @@ CONTAINERS = {
     "lines.json": to_jsonl,
 }
 COMPRESSIONS = {"": bytes, ".gz": to_gz, ".zst": to_zst}
+
+GOOD = {"prompt": "p", "completion": "c"}
+HELLO = [("user", "Hello?"), ("assistant", "Hi.")]
+STRANGE = [
+    "a\u2028b\u2029c\x85d",
+    "nul\x00byte\x1f",
+    "one\r\ntwo\rthree\n",
+    "🙃👩‍👩‍👧 中文日本語한국어",
+    "\ufeffmark",
+    '"quoted", \\back\\slash, {"json": 1}',
+]
+
+# Format -> (row, messages, group, reference)
+FORMAT_ROWS = {
+    "messages": (
+        {
+            "messages": [
+                {"role": "user", "content": "Hello?"},
+                {"role": "assistant", "content": "Hi."},
+            ],
+            "group": "g",
+            "reference": {"answer": "Hi."},
+        },
+        HELLO,
+        "g",
+        {"answer": "Hi."},
+    ),
+    "alpaca": ({"instruction": "Hello?", "input": "", "output": "Hi."}, HELLO, None, None),
+    "sharegpt": (
+        {
+            "conversations": [
+                {"from": "human", "value": "Hello?"},
+                {"from": "function_call", "value": '{"name": "greet"}'},
+                {"from": "observation", "value": "Hi"},
+                {"from": "gpt", "value": "Hi."},
+            ]
+        },
+        [
+            ("user", "Hello?"),
+            ("assistant", '<tool_call>\n{"name": "greet"}\n</tool_call>'),
+            ("tool", "Hi"),
+            ("assistant", "Hi."),
+        ],
+        None,
+        None,
+    ),
+    "prompt_completion": ({"prompt": "Hello?", "completion": "Hi."}, HELLO, None, None),
+    "question_answer": (
+        {"question": "1 + 1?", "answer": "It is 2.\n#### 2"},
+        [("user", "1 + 1?"), ("assistant", "It is 2.\n#### 2")],
+        None,
+        {"answer": "2"},
+    ),
+    "defect": (
+        {
+            "instruction": [{"subtype": "leak"}],
+            "input": {"task": "Judge.", "event": "Oil.", "output_format": "yes or no"},
+            "output": {"judgement": "yes", "reason": "Oil leaks."},
+        },
+        [("user", "Judge.\n\nOil.\n\nyes or no"), ("assistant", "yes\n\nOil leaks.")],
+        "leak",
+        {"answer": "yes"},
+    ),
+    "lawshift": (
+        {"fact": "张某盗窃", "relevant_articles": [264, 67], "charge": "盗窃", "prison_time": 9},
+        [
+            (
+                "user",
+                LEGAL_PROMPT.read_text(encoding="utf-8")
+                .replace("{articles}", "第264条 盗窃\n第67条 自首")
+                .replace("{fact}", "张某盗窃"),
+            ),
+            ("assistant", "<answer> 盗窃 | 9 </answer>"),
+        ],
+        None,
+        {"charge": "盗窃", "prison_time": 9, "relevant_articles": ["264", "67"]},
+    ),
+}
+ALPACA = [
+    {"instruction": text, "input": "", "output": text[::-1], "source": f"s{n}"}
+    for n, text in enumerate([*STRANGE, *(f"Question {n}?" for n in range(40))])
+]
+GOOD_LINES = to_jsonl([GOOD] * 10)
 
 
 def read(path):
@@ -82,3 +165,8 @@ def entries(path):
 def exchanges(sample):
     """The messages as (role, text)."""
     return [(message.role, message.content) for message in sample.messages]
+
+
+def written(folder):
+    """The names of all files of a folder."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())

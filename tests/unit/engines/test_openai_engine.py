@@ -268,6 +268,13 @@ def test_server_of_ones_own_needs_no_key(tmp_path):
     assert server.keys == ["Bearer none"]
 
 
+def test_white_space_around_a_key_is_no_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEST_KEY", f" {KEY}\n")
+    with LocalServer(_echo) as server:
+        _generate(_engine(server, tmp_path), _requests(1))
+    assert server.keys == [f"Bearer {KEY}"]
+
+
 def test_missing_key_for_openai_itself_is_an_error(tmp_path):
     settings = EngineSettings(engine="openai", api_key_variable="NOT_SET_AT_ALL")
     with pytest.raises(EngineError, match="NOT_SET_AT_ALL holds no key"):

@@ -171,10 +171,21 @@ def test_group_named_like_a_missing_value_or_a_number_stays_a_name(tmp_path):
     assert list(read_accuracy_table(tmp_path / "t.csv")["group"]) == ["7", "NA", "overall"]
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "group,n,answers,correct,accuracy,low,high\n"])
-def test_file_that_is_no_table_of_accuracies_is_refused(tmp_path, text):
+HEADER = "group,n,answers,correct,accuracy,low,high\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "is no table"),
+        ("a,b\n1,2\n", "lacks the columns group"),
+        (HEADER, "is no table of accuracies"),
+        (f"{HEADER}overall,4,4,2,half,0.1,0.9\n", "the column accuracy holds no numbers"),
+    ],
+)
+def test_file_that_is_no_table_of_accuracies_is_refused(tmp_path, text, fault):
     (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(DataError, match=r"t\.csv is no"):
+    with pytest.raises(DataError, match=rf"t\.csv:? {fault}"):
         read_accuracy_table(tmp_path / "t.csv")
     with pytest.raises(DataError, match="does not exist"):
         read_accuracy_table(tmp_path / "u.csv")

@@ -49,6 +49,10 @@ def test_a_bare_topic_is_enough(tmp_path):
         ({"id": "x"}, "none of topic, category"),
         ({"id": "x", "topic": "t", "turns": [""]}, "'turns' holds"),
         ({"id": "x", "topic": "t", "turns": [3]}, "'turns' holds int"),
+        ({"id": "x", "topic": "t", "turns": {"a": 1}}, "'turns' is dict, not a list"),
+        ({"id": "x", "topic": "t", "category": ["c"]}, "'category' is list, not a text"),
+        ({"id": "x", "topic": "t", "language": 5}, "'language' is int, not a text"),
+        ({"id": "x", "topic": "\ud800"}, "surrogates not allowed"),
         (["x"], "not an object"),
     ],
 )

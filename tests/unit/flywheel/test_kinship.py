@@ -6,7 +6,8 @@ import pytest
 from local_server import LocalServer, completion
 from support import ROOT
 
-from sluice.flywheel.judging_run import judge_responses
+from sluice.errors import DataError
+from sluice.flywheel.judging_run import judge_responses, read_simulation
 from sluice.flywheel.kinship import warn_of_kinship
 from sluice.settings.flywheel import JudgeResponses
 from sluice.settings.llm import Judge
@@ -55,3 +56,12 @@ def test_the_step_that_judges_warns(generator, words, tmp_path, caplog):
             answer_cache=tmp_path / "cache",
         )
     assert words in caplog.text
+
+
+def test_a_model_whose_name_is_none_is_refused(tmp_path):
+    talk = [{"id": "d", "exchanges": [{"user": "q", "assistant": "a"}]}]
+    (tmp_path / "s.json").write_text(
+        json.dumps({"format_version": 1, "model": 5, "dialogues": talk})
+    )
+    with pytest.raises(DataError, match=r"s\.json is no simulation data: model: Input should be"):
+        read_simulation(tmp_path / "s.json")

@@ -114,7 +114,9 @@ def test_a_wait_beyond_the_limit_ends_the_run_and_is_named(is_date):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(("status", "is_fatal"), [(400, 0), (422, 0), (401, 1), (403, 1), (404, 1)])
+@pytest.mark.parametrize(
+    ("status", "is_fatal"), [(400, 0), (422, 0), (401, 1), (402, 1), (403, 1), (404, 1)]
+)
 def test_a_refused_request_is_told_from_a_server_that_refuses_all(status, is_fatal):
     reply = Reply(status, b'{"error": {"message": "no"}}')
     with LocalServer(lambda number, body: reply) as server:
@@ -212,6 +214,18 @@ def test_a_refusal_is_an_answer_without_text():
     with LocalServer(lambda number, body: completion(None, refusal="I may not.")) as server:
         _, (answer,) = _ask(_access(server), _body("a"))
     assert (answer.text, answer.refusal) == ("", "I may not.")
+
+
+@pytest.mark.parametrize("count", ["1e999", "-1e999", "NaN", "-7"])
+def test_an_answer_with_an_impossible_number_of_tokens_is_asked_for_again(count):
+    odd = completion("a").body.replace(b'"completion_tokens": 7', b'"completion_tokens": %b')
+
+    def answer(number, body):
+        return Reply(body=odd % count.encode()) if number == 0 else _echo(number, body)
+
+    with LocalServer(answer) as server:
+        _, (reply,) = _ask(_access(server), _body("a"))
+    assert reply == Answer("echo a", 11, 7)
 
 
 @pytest.mark.parametrize("content", [["a"], {"text": "a"}, 3, "x" * 1_000_001])

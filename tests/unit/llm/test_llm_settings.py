@@ -65,6 +65,15 @@ def test_address_is_cut_to_what_the_client_needs(given, kept):
     assert Endpoint(base_url=given, model="m").base_url == kept
 
 
+@pytest.mark.parametrize("address", ["https://me:s3cret@x.org/v1", "https://s3cret@x.org/v1"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path, address):
+    task = {"model": "base", "prompts": "p.jsonl", "engine": "openai", "base_url": address}
+    for values in ({"llm": {"judge": {"base_url": address}}}, {"tasks": {"t": task}}):
+        with pytest.raises(ConfigError, match="without user and password") as caught:
+            load_config({**MINIMAL, **values})
+        assert "s3cret" not in str(caught.value)
+
+
 def test_an_address_without_scheme_is_refused():
     with pytest.raises(ValidationError, match="http"):
         Endpoint(base_url="x.org/v1", model="m")
@@ -88,7 +97,15 @@ def test_key_comes_from_its_file_before_the_environment(tmp_path, monkeypatch):
     assert read_key(Endpoint(model="m", api_key_env="NOT_SET_AT_ALL")) == NO_KEY
 
 
-@pytest.mark.parametrize("content", ["", "two words", None])
+@pytest.mark.parametrize("content", ["two words", "kéy", "a\x1bb"])
+def test_variable_without_one_key_is_refused_and_not_shown(content, monkeypatch):
+    monkeypatch.setenv("MY_KEY", content)
+    with pytest.raises(ConfigError, match="variable MY_KEY does not hold one key") as caught:
+        read_key(Endpoint(model="m", api_key_env="MY_KEY"))
+    assert content not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "two words", "kéy", None])
 def test_file_without_one_key_is_refused(tmp_path, content):
     file = tmp_path / "key"
     if content is not None:

@@ -17,6 +17,13 @@ def _links(changes=None, *, train_rows=7):
     return {(link.giver, link.taker): link for link in links}
 
 
+def test_adapter_that_names_no_samples_has_no_handover(tmp_path):
+    write_run(tmp_path)
+    ledgers = sorted(tmp_path.rglob("*.ledger.json"))
+    section = books_section(ledgers, [], configuration={"adapters": {"tuned": {}}})
+    assert "fine_tune" not in {link.taker for link in section.content["links"]}
+
+
 def test_shards_of_a_dataset_are_one_book():
     (book,) = [each for each in gather_books(books().values()) if "router" in each.step]
     assert (book.rows_in, book.rows_kept) == (7, 7)

@@ -5,13 +5,13 @@ prompts, and answers become completions.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.errors import EngineError
+from sluice.llm.access import read_key_variable
 from sluice.llm.cache import AnswerCache
 from sluice.llm.client import FIRST_WAIT_S, NO_KEY, Access, ChatClient
 from sluice.llm.replies import Reply
@@ -121,8 +121,9 @@ def connect(
 
     Raises:
         EngineError: the client library or the key is missing.
+        ConfigError: the variable holds what cannot be a key.
     """
-    key = os.environ.get(settings.api_key_variable)
+    key = read_key_variable(settings.api_key_variable)
     if not key and settings.base_url is None:
         raise EngineError(
             f"the environment variable {settings.api_key_variable} holds no key",

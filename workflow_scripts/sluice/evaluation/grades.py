@@ -22,6 +22,7 @@ from sluice.intervals import Estimate, Floats, bootstrap_mean, share
 from sluice.records import Sample
 from sluice.seeds import derive_seed
 from sluice.settings.grading import GraderSettings
+from sluice.tables import read_number_table
 
 OVERALL = "overall"
 NO_GROUP = "(none)"
@@ -212,19 +213,11 @@ def read_accuracy_table(path: Path) -> pd.DataFrame:
     Raises:
         DataError: the file is missing, or is no such table.
     """
-    try:
-        table = pd.read_csv(path, keep_default_na=False)
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no CSV table: {error}") from None
-    missing = [name for name in TABLE_COLUMNS if name not in table.columns]
-    if missing or OVERALL not in set(table["group"].astype(str)):
-        raise DataError(
-            f"{path} is no table of accuracies",
-            expected=f"the columns {', '.join(TABLE_COLUMNS)}, and a row '{OVERALL}'",
-        )
-    return table.astype({"group": str})
+    group, *numbers = TABLE_COLUMNS
+    table = read_number_table(path, texts=(group,), numbers=numbers)
+    if OVERALL not in set(table[group]):
+        raise DataError(f"{path} is no table of accuracies", expected=f"a row '{OVERALL}'")
+    return table
 
 
 def evaluation_results(

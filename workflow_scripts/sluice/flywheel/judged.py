@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.errors import DataError, shorten_ids
 from sluice.files import read_json
@@ -79,7 +79,7 @@ class Evaluation(_Read):
     """evaluation_results.json, as far as a turn reads it."""
 
     judge_model: Name
-    dimensions: tuple[Name, ...]
+    dimensions: Annotated[tuple[Name, ...], Field(min_length=1)]
     scale: tuple[Number, Number]
     verdicts: tuple[Verdict, ...]
     counts: dict[Name, Count] = {}

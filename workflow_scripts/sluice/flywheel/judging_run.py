@@ -13,7 +13,7 @@ from sluice.flywheel.kinship import warn_of_kinship
 from sluice.flywheel.simulation_run import FORMAT_VERSION, read_prompt
 from sluice.flywheel.speaking import reachable
 from sluice.flywheel.verdicts import Rubric
-from sluice.forms import Form, read_artifact
+from sluice.forms import Form, Name, read_artifact
 from sluice.llm.cache import AnswerCache
 from sluice.llm.client import ChatClient
 from sluice.llm.replies import Usage
@@ -43,6 +43,7 @@ class TalkData(TypedDict):
     """simulation_data.json, as far as judges see it."""
 
     format_version: Literal[1]
+    model: NotRequired[Name]
     dialogues: list[_Dialogue]
 
 

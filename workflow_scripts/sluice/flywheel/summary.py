@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sluice.artifact_forms import FINE_TUNING, SHIFTS
+from sluice.artifact_forms import FINE_TUNING, MEAN, SHIFTS
 from sluice.errors import FlywheelError
 from sluice.files import write_json
 from sluice.flywheel.judged import read_evaluation, read_simulation
 from sluice.flywheel.turn_hashes import hash_artifact
 from sluice.flywheel.turn_scores import (
-    MEAN,
     Difference,
     TurnScores,
     compare,

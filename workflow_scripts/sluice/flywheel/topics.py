@@ -96,14 +96,18 @@ def _parse(line: bytes, *, where: str) -> Topic:
             ref or None for ref in _texts(row.get("reference") or [], "reference", may_lack=True)
         ]
         references += [None] * (len(turns) - len(references))
-        return Topic(
+        topic = Topic(
             id=_name(row, "id", "question_id"),
             topic=_name(row, "topic", "category"),
-            category=row.get("category"),
-            language=row.get("language"),
+            category=_text(row, "category"),
+            language=_text(row, "language"),
             turns=tuple(turn for turn in turns if turn is not None),
             references=tuple(references[: len(turns)]),
         )
+        # JSON can hold half a character, no file of dialogues can.
+        texts = (topic.id, topic.topic, topic.category, topic.language, *topic.turns)
+        "".join(filter(None, (*texts, *topic.references))).encode()
+        return topic
     except (DataError, ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"the line is no topic: {str(error)[:200]}", where=where, expected=_EXPECTED
@@ -118,8 +122,17 @@ def _name(row: dict[str, Any], *keys: str) -> str:
     raise KeyError(f"none of {', '.join(keys)} holds a text")
 
 
+def _text(row: dict[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    if not isinstance(value, str | None):
+        raise TypeError(f"'{name}' is {type(value).__name__}, not a text")
+    return value
+
+
 def _texts(values: Any, name: str, *, may_lack: bool = False) -> list[str | None]:
     values = [values] if isinstance(values, str) else values
+    if not isinstance(values, list):
+        raise TypeError(f"'{name}' is {type(values).__name__}, not a list")
     for value in values:
         is_blank = value is None or (isinstance(value, str) and not value.strip())
         if (is_blank and not may_lack) or not isinstance(value, str | None):

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import binomtest
 
+from sluice.artifact_forms import GOOD_SHARE, MEAN
 from sluice.errors import DataError, shorten_ids
 from sluice.flywheel.judged import (
     Evaluation,
@@ -30,7 +31,6 @@ from sluice.intervals import Estimate, Floats, bootstrap_mean
 from sluice.seeds import derive_seed
 from sluice.settings.flywheel_turn import KeepRule
 
-MEAN, GOOD_SHARE = "mean", "good_share"
 Finding = Literal["gain", "loss", "no difference shown"]
 
 # Scores of two turns that differ by less are a tie: means of halves and thirds differ in last bits.

@@ -9,6 +9,7 @@ from sluice.llm.spending import Budget, Prices
 from sluice.settings.llm import Endpoint
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
+_ONE_KEY = "one word of ASCII letters, digits and signs"
 
 
 def access_to(
@@ -42,11 +43,26 @@ def read_key(endpoint: Endpoint) -> str:
     """The key of an endpoint, or a placeholder: a server of one's own needs none.
 
     Raises:
-        ConfigError: the key's file is missing, empty or inside of the repository.
+        ConfigError: the key's file is missing, empty or inside of the repository, or what it or the
+            environment variable holds cannot be a key.
     """
     if endpoint.api_key_file is None:
-        return os.environ.get(endpoint.api_key_env, "").strip() or NO_KEY
+        return read_key_variable(endpoint.api_key_env) or NO_KEY
     return read_key_file(endpoint.api_key_file)
+
+
+def read_key_variable(name: str) -> str | None:
+    """The key that an environment variable holds; None where it holds nothing.
+
+    Raises:
+        ConfigError: it holds what cannot be a key.
+    """
+    key = os.environ.get(name, "").strip()
+    if key and not _can_be_sent(key):
+        raise ConfigError(
+            f"the environment variable {name} does not hold one key", expected=_ONE_KEY
+        )
+    return key or None
 
 
 def read_key_file(name: str) -> str:
@@ -68,9 +84,14 @@ def read_key_file(name: str) -> str:
         raise ConfigError(
             f"'api_key_file' cannot be read: {path}: {type(error).__name__}"
         ) from None
-    if not key or len(key.split()) > 1:
-        raise ConfigError(f"'api_key_file' {path} does not hold one key", expected="one line")
+    if not _can_be_sent(key):
+        raise ConfigError(f"'api_key_file' {path} does not hold one key", expected=_ONE_KEY)
     return key
+
+
+def _can_be_sent(key: str) -> bool:
+    """Whether it is one word that a header can hold."""
+    return len(key.split()) == 1 and key.isascii() and key.isprintable()
 
 
 def _key_place(endpoint: Endpoint) -> str:

@@ -24,6 +24,8 @@ from sluice.logs import get_logger
 logger = get_logger(__name__)
 
 FIRST_WAIT_S = 0.5
+# Wrong key, empty account (as DeepSeek says it), no leave, no such model: no request can succeed.
+_HOPELESS = (401, 402, 403, 404)
 NO_KEY = "none"
 """The client library insists on a key, a server of one's own often does not."""
 
@@ -166,7 +168,7 @@ class ChatClient:
                 attempt += 1
             except openai.APIError as error:
                 status = getattr(error, "status_code", None)
-                kind = EngineError if status in (401, 403, 404) else RequestError
+                kind = EngineError if status in _HOPELESS else RequestError
                 raise self._failure(error, kind=kind, attempts=attempt + 1) from None
 
     async def _send(self, body: Mapping[str, Any]) -> Reply:
@@ -206,6 +208,8 @@ class ChatClient:
         status = getattr(error, "status_code", None)
         hints = {
             401: f"put a valid key into {self.access.key_place}",
+            402: f"the account of the key in {self.access.key_place} is empty; answers so far are "
+            "kept, and a run goes on from there once it is topped up",
             403: f"the key in {self.access.key_place} may not use this model",
             404: "check base_url and the model's name; GET <base_url>/models lists the names",
             429: "lower concurrency, or check the account's limits",

@@ -52,15 +52,17 @@ def read_reply(answer: Any) -> Reply:
     """The reply in a server's answer.
 
     Raises:
-        MalformedAnswerError: choices, text or token counts are missing or of the wrong type, or
-            the text is longer than a million characters.
+        MalformedAnswerError: choices, text or token counts are missing or of the wrong type, a
+            count is not finite or below 0, or the text is longer than a million characters.
     """
     try:
         choice = answer.choices[0]
         message, num_completion = choice.message, int(answer.usage.completion_tokens)
         num_prompt = int(getattr(answer.usage, "prompt_tokens", 0) or 0)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise MalformedAnswerError("the answer lacks choices, message or usage") from None
+    if min(num_prompt, num_completion) < 0:
+        raise MalformedAnswerError("the answer has fewer than no tokens")
     refusal = _read_refusal(choice, message)
     reason: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
     text = "" if refusal else _read_text(message)

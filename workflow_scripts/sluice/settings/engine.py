@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from sluice.settings.addresses import without_password
 from sluice.settings.base import UNTRACKED, Settings
 from sluice.settings.precision import Precision
 
@@ -29,7 +30,7 @@ class EngineSettings(Settings):
     """vllm: share of each GPU's memory that it may take."""
     max_model_len: Annotated[int, Field(ge=8)] | None = None
     """vllm: tokens of prompt and completion together; the model's own limit where not given."""
-    base_url: str | None = None
+    base_url: Annotated[str, AfterValidator(without_password)] | None = None
     """openai: address of the server, such as http://localhost:8000/v1; OpenAI's where not given."""
     api_key_variable: Annotated[str, UNTRACKED] = "OPENAI_API_KEY"
     """openai: the environment variable that holds the key. The key itself is never a setting."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from sluice.errors import ConfigError
+from sluice.settings.addresses import without_password
 from sluice.settings.base import UNTRACKED, Settings
 
 OFFLINE = "offline"
@@ -95,7 +96,7 @@ class Endpoint(Settings):
         value = value.strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
         if value != OFFLINE and not re.match(r"https?://[^/]", value):
             raise ValueError("'offline', or an address that begins with http:// or https://")
-        return value
+        return without_password(value)
 
 
 class Simulator(Endpoint):

@@ -1,20 +1,16 @@
 """Settings of experiment tracking: where runs are noted, beside the files."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
+from sluice.settings.addresses import without_password
 from sluice.settings.base import Settings
 
 
 def _refuse_secrets(uri: str) -> str:
-    if "@" in urlsplit(uri).netloc:
-        raise ValueError(
-            "an address without user and password: the configuration is kept and shown. MLflow"
-            " reads them from MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
-    return uri
+    variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    return without_password(uri, instead=f"MLflow reads them from {variables}")
 
 
 class TrackResults(Settings):

@@ -123,7 +123,8 @@ def books_section(
         books,
         train_rows={path.parent.name: read_artifact(path, SPLIT)["train"] for path in splits},
         adapter_samples={
-            name: entry["samples"] for name, entry in configuration.get("adapters", {}).items()
+            name: entry.get("samples", [])
+            for name, entry in configuration.get("adapters", {}).items()
         },
     )
     _check(books, links)
@@ -186,7 +187,7 @@ def _adapter_link(
     """From the steps that made an adapter's samples to its training, where all have books."""
     taker = known.get(("fine_tune", adapter))
     givers = [known.get(_maker(file)) for file in files]
-    if taker is None or not all(givers):
+    if taker is None or not givers or not all(givers):
         return []
     rows = sum(giver.rows_kept for giver in givers if giver)
     steps = sorted({giver.step for giver in givers if giver})

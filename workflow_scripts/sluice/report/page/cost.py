@@ -15,6 +15,8 @@ from sluice.tables import read_number_table
 
 # The page does not speak of its own making: it would differ each time that it is written.
 _OWN = {"write_report", "track_results"}
+# What Snakemake writes for what it could not measure.
+_NOT_MEASURED = ("", "-", "NA")
 
 
 def cost_section(
@@ -54,7 +56,9 @@ def step_costs(folder: Path) -> list[dict[str, Any]]:
     for file in sorted(folder.rglob("*.tsv")):
         rule = file.relative_to(folder).parts[0].removesuffix(".tsv")
         if rule not in _OWN:
-            table = read_number_table(file, numbers=("s", "max_rss"), separator="\t", empty="-")
+            table = read_number_table(
+                file, numbers=("s", "max_rss"), separator="\t", empty=_NOT_MEASURED
+            )
             rules.setdefault(rule, []).append(table)
     rows = [_step_cost(rule, pd.concat(tables)) for rule, tables in rules.items()]
     return sorted(rows, key=lambda row: (-row["seconds"], row["rule"]))

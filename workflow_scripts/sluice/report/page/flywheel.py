@@ -4,12 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sluice.artifact_forms import (
-    CALIBRATION,
-    MEAN,
-    TURN_SUMMARY,
-    measures_of,
-)
+from sluice.artifact_forms import CALIBRATION, MEAN, TURN_SUMMARY, measures_of
 from sluice.flywheel.judged import join_verdicts, read_evaluation, read_simulation
 from sluice.forms import read_artifact
 from sluice.intervals import Estimate

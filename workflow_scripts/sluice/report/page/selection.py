@@ -19,7 +19,7 @@ from sluice.report.pictures import SCORE_LABELS, SHOWN_SCORES
 from sluice.report.score_evaluation import ALL_FLAWS
 from sluice.report.score_tables import read_auroc, read_clean_share
 from sluice.settings.report import Artifacts
-from sluice.tables import parquet_columns, read_parquet
+from sluice.tables import holds_numbers, parquet_columns, read_parquet
 
 
 class _Rejected(TypedDict):
@@ -175,7 +175,7 @@ def _values(paths: Sequence[Path], score: str) -> Mapping[str, "pd.Series[float]
     for path in paths:
         if score in parquet_columns(path):
             part = read_parquet(path, columns=["dataset", "status", score]).to_pandas()
-            if part[score].dtype.kind not in "iuf":
+            if not holds_numbers(part[score]):
                 raise DataError(
                     f"{path}: the column {score} holds no numbers",
                     hint="make it again with score_samples",
