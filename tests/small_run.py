@@ -1,9 +1,11 @@
 """The built-in run in small, raw data to adapter, and the flywheel's first turn: a minute each."""
 
 import hashlib
+import resource
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,24 @@ CONFIG: dict[str, Any] = {
     },
 }
 
+# As little as each step takes, for runs that are made many times; and notes of the progress so
+# often that an interrupted step has some.
+BRIEF_CONFIG: dict[str, Any] = {
+    **CONFIG,
+    "data": {
+        **CONFIG["data"],
+        "num_samples": 240,
+        "num_corpus_samples": 600,
+        "num_heldout_samples": 60,
+    },
+    "tokenizer": {"vocab_size": 600},
+    "base": {"num_steps": 40, "batch_size": 8, "hidden_size": 64, "checkpoint_every": 4},
+    "tasks": {"cases": {**CONFIG["tasks"]["cases"], "batch_size": 16}},
+    "adapters": {
+        "tuned": {**CONFIG["adapters"]["tuned"], "max_steps": 12, "checkpoint_every_s": 0},
+    },
+}
+
 TURN_TARGETS = ("results/flywheel/turn_1/summary.json",)
 
 # With a tiny random model. Its training's live curve is the one thing of a turn that is noted in
@@ -84,6 +104,18 @@ def prepare_turn(folder: Path, config: Mapping[str, Any] = TURN_CONFIG) -> Path:
     return folder
 
 
+def begin_anew(folder: Path) -> None:
+    """Takes away all that runs have made."""
+    shutil.rmtree(folder / "results")
+    shutil.rmtree(folder / ".snakemake")
+
+
+def unlock(folder: Path, *, targets: Sequence[str] = TARGETS) -> None:
+    """What a user does after an ending that left the folder locked; most release it."""
+    if any((folder / ".snakemake" / "locks").glob("*")):
+        assert start(folder, "--unlock", targets=targets).wait() == 0
+
+
 def start(
     folder: Path, *words: str, cores: int = 2, targets: Sequence[str] = TARGETS
 ) -> subprocess.Popen[bytes]:
@@ -105,6 +137,14 @@ def finish(folder: Path, *words: str, cores: int = 2, targets: Sequence[str] = T
     status = start(folder, *words, cores=cores, targets=targets).wait()
     assert status == 0, (folder / "run.log").read_text()[-6000:]
     return folder
+
+
+def cpu_seconds(do: Callable[[], object]) -> float:
+    """Processor seconds of the processes that a function starts and waits for."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    do()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def artifacts(folder: Path) -> dict[str, str]:

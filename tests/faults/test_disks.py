@@ -4,7 +4,7 @@ import random
 import subprocess
 
 import pytest
-from small_run import artifacts, finish, prepare, start
+from small_run import BRIEF_CONFIG, artifacts, finish, prepare, start
 
 
 class SmallDisk:
@@ -31,7 +31,7 @@ class SmallDisk:
 @pytest.fixture
 def on_small_disk(tmp_path):
     """A clone whose results are on a disk of their own."""
-    folder = prepare(tmp_path / "sluice")
+    folder = prepare(tmp_path / "sluice", BRIEF_CONFIG)
     try:
         disk = SmallDisk(folder / "results")
     except (subprocess.CalledProcessError, FileNotFoundError):

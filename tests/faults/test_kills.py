@@ -1,6 +1,6 @@
-"""A run that is ended again and again comes to the same bytes as one that was left alone.
+"""A run that is ended a hundred times comes to the same bytes as one that was left alone.
 
-`python benchmarks/kill_runs.py --kills 100` does the same for longer.
+`python benchmarks/kill_runs.py builtin --kills 100` does the same with a run of more work.
 """
 
 import random
@@ -9,38 +9,75 @@ from functools import partial
 
 import pytest
 from disturbing import disturb
-from small_run import artifacts, finish, prepare, start
+from small_run import BRIEF_CONFIG, artifacts, begin_anew, finish, prepare, start, unlock
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+NUM_ENDINGS = 100
 
 
 @pytest.fixture(scope="module")
-def disturbed(tmp_path_factory):
-    """A run that was ended at ten random moments, then finished; and what each one left."""
-    folder = prepare(tmp_path_factory.mktemp("killed") / "sluice")
+def disturbed(undisturbed, tmp_path_factory):
+    """A run that is ended at random moments and begins anew whenever it comes to its end.
+
+    What became of each start, what each whole run has made, and the steps that went on from the
+    progress of an interrupted one.
+    """
+    folder = prepare(tmp_path_factory.mktemp("killed") / "sluice", BRIEF_CONFIG)
+    longest_cpu_s = undisturbed[1] / 4
     drawn = random.Random(6)
-    disturbances = []
-    for _ in range(10):
-        disturbances.append(
-            disturb(partial(start, folder), folder, signals=SIGNALS, longest_s=16, drawn=drawn)
+    disturbances, runs, resumed = [], [], set()
+    while len(endings(disturbances)) < NUM_ENDINGS:
+        each = disturb(
+            partial(start, folder),
+            folder,
+            signals=SIGNALS,
+            longest_cpu_s=longest_cpu_s,
+            drawn=drawn,
         )
-        start(folder, "--unlock").wait()
-    return finish(folder), disturbances
+        disturbances.append(each)
+        resumed |= resumed_steps(folder)
+        if each.status == 0:
+            runs.append(artifacts(folder))
+            begin_anew(folder)
+        else:
+            assert each.is_sent, (folder / "run.log").read_text()[-6000:]
+            unlock(folder)
+    runs.append(artifacts(finish(folder)))
+    return disturbances, runs, resumed
 
 
-def test_most_runs_were_ended_before_their_time(disturbed):
-    _, disturbances = disturbed
-    assert sum(each.status != 0 for each in disturbances) >= 5
-    assert {each.signal for each in disturbances if each.status != 0} == set(SIGNALS)
+def endings(disturbances):
+    """Those that ended a run before its time."""
+    return [each for each in disturbances if each.status != 0]
+
+
+def resumed_steps(folder):
+    """Steps whose last log says that they went on from where another had been interrupted."""
+    logs = (folder / "logs").rglob("*.log")
+    return {log.parent.name for log in logs if "of an interrupted run" in log.read_text()}
+
+
+def test_each_signal_ended_steps_at_their_work(disturbed):
+    disturbances, _, _ = disturbed
+    in_step = [each.signal for each in endings(disturbances) if each.is_in_step]
+    assert len(in_step) >= NUM_ENDINGS / 2
+    assert set(in_step) == set(SIGNALS)
 
 
 def test_no_process_outlives_its_run(disturbed):
-    _, disturbances = disturbed
+    disturbances, _, _ = disturbed
     assert [each for each in disturbances if each.survivors] == []
 
 
-def test_a_disturbed_run_ends_with_the_bytes_of_an_undisturbed_one(disturbed, whole):
-    folder, _ = disturbed
-    expected, found = artifacts(whole), artifacts(folder)
-    assert {name for name in expected if expected[name] != found.get(name)} == set()
-    assert set(found) == set(expected), "files that nobody asked for"
+def test_training_goes_on_from_its_progress(disturbed):
+    _, _, resumed = disturbed
+    assert resumed & {"train_base_model", "fine_tune"}
+
+
+def test_disturbed_runs_end_with_the_bytes_of_an_undisturbed_one(disturbed, whole):
+    _, runs, _ = disturbed
+    assert len(runs) >= 2
+    expected = artifacts(whole)
+    for found in runs:
+        assert {name for name in expected if expected[name] != found.get(name)} == set()
+        assert set(found) == set(expected), "files that nobody asked for"

@@ -3,18 +3,19 @@
 import base64
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from small_run import TARGETS, artifacts, finish, prepare, start
+from small_run import BRIEF_CONFIG, TARGETS, artifacts, finish, prepare, start
 from support import snakemake
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return prepare(tmp_path / "sluice")
+    return prepare(tmp_path / "sluice", BRIEF_CONFIG)
 
 
 def test_a_second_run_is_refused_and_does_not_disturb_the_first(folder, whole):
@@ -24,8 +25,12 @@ def test_a_second_run_is_refused_and_does_not_disturb_the_first(folder, whole):
         assert first.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    os.killpg(first.pid, signal.SIGSTOP)  # or it might come to its end before the second begins
     words = ("--cores", "2", "--configfile", "small.yaml", "--", *TARGETS)
-    assert "Directory cannot be locked" in snakemake(folder, *words, is_ok=False).stdout
+    try:
+        assert "Directory cannot be locked" in snakemake(folder, *words, is_ok=False).stdout
+    finally:
+        os.killpg(first.pid, signal.SIGCONT)
     assert first.wait() == 0
     made = artifacts(folder)
     assert "tokenizer/base/tokenizer.json" in made

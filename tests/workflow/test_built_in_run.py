@@ -97,14 +97,19 @@ def test_a_code_line_in_a_module_reruns_the_rules_that_import_it(built, edited):
     assert not {"convert_dataset", "train_base_model"} & set(rules)
 
 
-def test_report_is_one_file(built):
+@pytest.fixture(scope="module")
+def report(built):
+    """The file that Snakemake makes of the run."""
     snakemake(built, "--report", "report.html")
-    assert (built / "report.html").stat().st_size > 100_000
+    return built / "report.html"
 
 
-def test_captions_of_the_report_explain_its_pictures(built):
-    snakemake(built, "--report", "captions.html")
-    text = (built / "captions.html").read_text()
+def test_report_is_one_file(report):
+    assert report.stat().st_size > 100_000
+
+
+def test_captions_of_the_report_explain_its_pictures(report):
+    text = report.read_text()
     for phrase in ("The density of each score", "exact McNemar test", "The whole run as one page"):
         assert phrase in text
 

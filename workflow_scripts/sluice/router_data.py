@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from sluice.errors import DataError
-from sluice.files import atomic_path
-from sluice.tensor_files import read_tensors
+from sluice.tensor_files import read_tensors, write_tensors
 
 FORMAT_VERSION = 1
 
@@ -95,9 +94,7 @@ def write_router_data(path: Path, data: RouterData) -> None:
         "sample_ids": data.sample_ids,
         **{name: getattr(data, name) for name in _TENSORS if getattr(data, name) is not None},
     }
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        # A stream, not a path: torch writes a path's own name into the archive.
-        torch.save(values, stream)
+    write_tensors(path, values)
 
 
 _TENSORS = (

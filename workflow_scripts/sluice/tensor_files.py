@@ -1,4 +1,4 @@
-"""Files of torch.save: read without running anything that is in them, and only if undamaged."""
+"""Files of torch.save: written whole, read undamaged and without running anything in them."""
 
 import zipfile
 from pathlib import Path
@@ -7,9 +7,20 @@ from typing import Any
 import torch
 
 from sluice.errors import DataError
+from sluice.files import atomic_path
 from sluice.logs import get_logger
 
 logger = get_logger(__name__)
+
+
+def write_tensors(path: Path, values: Any) -> None:
+    """Writes tensors, numbers, texts, lists and dicts, whole or not at all.
+
+    To a stream, not to a path: torch writes a path's own name into the archive, and of a full disk
+    it says nothing that could be told from another failure.
+    """
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        torch.save(values, stream)
 
 
 def read_tensors(path: Path, *, what: str, expected: str, mmap: bool = False) -> Any:

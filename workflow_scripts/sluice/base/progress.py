@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sluice.files import atomic_path
 from sluice.logs import get_logger
-from sluice.tensor_files import read_progress
+from sluice.tensor_files import read_progress, write_tensors
 
 logger = get_logger(__name__)
 
@@ -48,8 +47,7 @@ def note_progress(
         "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "log": vars(log),
     }
-    with atomic_path(state / _NOTE) as temporary:
-        torch.save(notes, temporary)
+    write_tensors(state / _NOTE, notes)
 
 
 def resume(

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from sluice.chat import EncodedSample, encode_samples, response_opening
 from sluice.errors import DataError, ScoringError, shorten_ids
-from sluice.files import atomic_path
 from sluice.gate.batching import block_numbers, split_by_tokens
 from sluice.gate.token_statistics import token_statistics
 from sluice.ledger import Ledger
@@ -28,7 +27,7 @@ from sluice.memory import FittingBatches
 from sluice.records import Sample
 from sluice.router_data import MAX_NLL_NATS, RouterData
 from sluice.settings.gate import CollectRouterData
-from sluice.tensor_files import read_progress
+from sluice.tensor_files import read_progress, write_tensors
 
 logger = get_logger(__name__)
 
@@ -187,7 +186,7 @@ def _scored(
         done += 1
         yield batch, records
         if time.monotonic() - last_save > _SAVE_EVERY_S:
-            _save_part(state / f"{done:09d}.pt", pending)
+            write_tensors(state / f"{done:09d}.pt", pending)
             pending, last_save = [], time.monotonic()
 
 
@@ -211,11 +210,6 @@ def _records(model: Any, items: Sequence[_Item]) -> list[Tensor]:
         statistics.varentropy.clamp(max=6e4).half(),
         statistics.gate_logits.half(),
     ]
-
-
-def _save_part(path: Path, records: list[list[Tensor]]) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(records, temporary)
 
 
 class _Columns:

@@ -10,7 +10,7 @@ import torch
 from sluice.chat import load_tokenizer
 from sluice.devices import find_device
 from sluice.errors import DataError, ModelError
-from sluice.files import atomic_path, write_json
+from sluice.files import write_json
 from sluice.gate.batching import block_numbers
 from sluice.gate.collection import collect_router_data
 from sluice.gate.conversion import load_causal_model
@@ -22,7 +22,7 @@ from sluice.records import Sample, read_samples
 from sluice.router_data import RouterData, write_router_data
 from sluice.settings.gate import CollectRouterData, WarmUpGate
 from sluice.state import clear_state, open_state
-from sluice.tensor_files import read_tensors
+from sluice.tensor_files import read_tensors, write_tensors
 
 logger = get_logger(__name__)
 
@@ -147,9 +147,7 @@ def load_gated_model(model: Path, *, gate_weights: Path | None, device: str = "a
 
 def write_gate_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
     """Writes gate weights, whole or not at all; the same weights give the same bytes."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        # A stream, not a path: torch writes a path's own name into the archive.
-        torch.save(weights, stream)
+    write_tensors(path, weights)
 
 
 def read_gate_weights(path: Path) -> dict[str, torch.Tensor]:

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from sluice.chat import EncodedSample, encode_samples
 from sluice.errors import DataError
-from sluice.files import atomic_path
 from sluice.gate.batching import pad_tokens, split_by_tokens
 from sluice.gate.flaws import flawed_copy
 from sluice.gate.modeling import gate_parameters, hidden_before_ffn
@@ -29,7 +28,7 @@ from sluice.memory import FittingBatches
 from sluice.records import Sample
 from sluice.seeds import derive_seed
 from sluice.settings.gate import WarmUpGate
-from sluice.tensor_files import read_progress
+from sluice.tensor_files import read_progress, write_tensors
 
 logger = get_logger(__name__)
 
@@ -257,8 +256,7 @@ def _save(state: Path, trained: list[Tensor], optimizer: Any, losses: list[float
         "optimizer": optimizer.state_dict(),
         "losses": losses,
     }
-    with atomic_path(state / "progress.pt") as temporary:
-        torch.save(values, temporary)
+    write_tensors(state / "progress.pt", values)
 
 
 def _resume(state: Path, trained: list[Tensor], optimizer: Any) -> list[float]:
