@@ -3,6 +3,7 @@
 python workflow_scripts/merge_adapter.py --adapter adapters/mine/final_model --output merged
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from sluice.cli import run
@@ -19,7 +20,7 @@ class Arguments(MergeAdapter):
     model: str | None = None
     """Hub id or folder of the base; the one that the adapter names where none is given."""
     revision: str | None = None
-    """Commit, tag or branch of a hub model."""
+    """Commit, tag or branch of a hub model; the one that the adapter names where none is given."""
     trust_remote_code: bool = False
     """Run Python code that the model's repository ships."""
 
@@ -33,7 +34,8 @@ def main(arguments: Arguments) -> None:
     if arguments.model:
         base = BaseModel(arguments.model, arguments.revision, is_trusted)
     else:
-        base = named_base(arguments.adapter, trust_remote_code=is_trusted)
+        named = named_base(arguments.adapter, trust_remote_code=is_trusted)
+        base = replace(named, revision=arguments.revision or named.revision)
     merge_adapter(
         arguments.adapter,
         arguments.output,

@@ -137,6 +137,12 @@ def test_largest_rank_of_a_pattern_counts(tmp_path):
     assert lora_rank(str(tmp_path)) == 32
 
 
+def test_rank_that_is_no_number_is_an_error(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": "8"}))
+    with pytest.raises(ModelError, match="cannot be read"):
+        lora_rank(str(tmp_path))
+
+
 def test_rank_that_vllm_does_not_offer_is_an_error(tmp_path):
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 513}))
     with pytest.raises(ModelError, match="rank 513"):

@@ -292,6 +292,11 @@ def test_verdicts_of_other_dialogues_are_refused(tmp_path):
         )
 
 
+def test_a_dialogue_that_stands_there_twice_is_refused(tmp_path):
+    with pytest.raises(DataError, match="dialogues stand there twice: d0"):
+        _prepare(tmp_path, _one_a_topic(ANSWERS[:1]) * 2, [verdict("d0", 0, 5)] * 2)
+
+
 def test_a_broken_file_names_the_field(tmp_path):
     talk = dialogue("d0", ("One?", "1"))
     del talk["exchanges"][0]["assistant"]

@@ -180,9 +180,9 @@ def lora_rank(adapter: str) -> int:
     try:
         config = read_json(file)
         rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
+        fitting = [offered for offered in _LORA_RANKS if offered >= rank]
     except (DataError, LookupError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from None
-    fitting = [offered for offered in _LORA_RANKS if offered >= rank]
     if not fitting:
         raise ModelError(
             f"the adapter {adapter} has rank {rank}, and vLLM stops at {_LORA_RANKS[-1]}",

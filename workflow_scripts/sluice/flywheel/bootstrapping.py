@@ -4,7 +4,6 @@ import asyncio
 import platform
 import time
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from sluice.flywheel.server_commands import Asking, asking
 from sluice.flywheel.simulation_run import FORMAT_VERSION, read_prompt
 from sluice.llm.client import NO_KEY
 from sluice.logs import get_logger
+from sluice.packages import installed_version
 from sluice.settings.flywheel import BootstrapModel, ServerSettings
 
 logger = get_logger(__name__)
@@ -148,13 +148,9 @@ def serve_model(
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that take part, as far as they are installed."""
-    found = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    found = {library: installed_version(library) for library in _LIBRARIES}
+    installed = {library: version for library, version in found.items() if version}
+    return {"python": platform.python_version(), **installed}
 
 
 def _piece(chunk: Any) -> str:

@@ -1,5 +1,6 @@
 """Dialogues with their verdicts, as one list of judged exchanges."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,7 +150,8 @@ def join_verdicts(
         evaluation: their verdicts.
         where: the files, for errors.
     Raises:
-        DataError: an exchange has no verdict or several, or a verdict has no exchange.
+        DataError: an exchange has no verdict or several, a verdict has no exchange, or an id
+            stands for two dialogues.
     """
     verdicts = {(each.dialogue_id, each.exchange): each for each in evaluation.verdicts}
     judged = [
@@ -159,6 +161,13 @@ def join_verdicts(
         if (verdict := verdicts.get((dialogue.id, index)))
     ]
     num_exchanges = sum(len(dialogue.exchanges) for dialogue in simulation.dialogues)
+    counts = Counter(dialogue.id for dialogue in simulation.dialogues)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise DataError(
+            f"dialogues stand there twice: {shorten_ids(twice)}",
+            where=where,
+            expected="an id of its own for each dialogue",
+        )
     if not len(judged) == num_exchanges == len(evaluation.verdicts):
         found = {(each.dialogue.id, each.index) for each in judged}
         strays = [f"{name}:{index}" for name, index in verdicts if (name, index) not in found]
