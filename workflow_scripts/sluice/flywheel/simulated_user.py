@@ -14,7 +14,8 @@ from sluice.seeds import derive_seed
 REPEATS = "repeats_itself"
 AS_ASSISTANT = "answers_as_assistant"
 ENDS_EARLY = "ends_early"
-PROBLEMS = (REPEATS, AS_ASSISTANT, ENDS_EARLY)
+SPECIAL_TOKENS = "writes_special_tokens"
+PROBLEMS = (REPEATS, AS_ASSISTANT, ENDS_EARLY, SPECIAL_TOKENS)
 
 _ATTEMPTS = 2
 _NGRAM = 5
@@ -55,6 +56,9 @@ class SimulatedUser:
     max_tokens: int
     num_exchanges: int
     seed: int
+    special_tokens: re.Pattern[str] | None = None
+    """The text of the local model's special tokens. Its server would take them for such, so that a
+    message could open a turn of its own."""
 
     async def next_message(
         self,
@@ -83,7 +87,7 @@ class SimulatedUser:
             num_prompt += reply.num_prompt_tokens
             num_completion += reply.num_completion_tokens
             message = without_thoughts(reply.text)
-            problem = find_problem(message, exchanges)
+            problem = find_problem(message, exchanges, special_tokens=self.special_tokens)
             if problem is None:
                 break
             message = None
@@ -130,15 +134,22 @@ class SimulatedUser:
         }
 
 
-def find_problem(message: str, exchanges: Sequence[Mapping[str, Any]]) -> str | None:
+def find_problem(
+    message: str,
+    exchanges: Sequence[Mapping[str, Any]],
+    *,
+    special_tokens: re.Pattern[str] | None = None,
+) -> str | None:
     """What is wrong with a user's message: one of `PROBLEMS`, or None.
 
     It ends early: it is empty or the end mark. It repeats itself: 95 % of its character 5-grams are
     those of an earlier message of the user. It answers as assistant: it says so, or 80 % of its
-    5-grams stand in the last answer.
+    5-grams stand in the last answer. It writes special tokens: the pattern of these matches.
     """
     if not message or message.strip() == END_MARK:
         return ENDS_EARLY
+    if special_tokens and special_tokens.search(message):
+        return SPECIAL_TOKENS
     grams = _grams(message)
     for each in exchanges:
         earlier = _grams(each["user"])

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sluice.chat import load_tokenizer
+from sluice.chat_tokens import special_token_pattern
 from sluice.errors import DataError
 from sluice.files import read_text, write_json
 from sluice.flywheel.exchange_log import ExchangeLog
@@ -77,7 +79,8 @@ def simulate_dialogues(
     )
     user_prompt = read_prompt(sources.user_prompt)
     system_prompt = read_prompt(Path(settings.system_prompt)) if settings.system_prompt else None
-    load_tokenizer(sources.model, revision=sources.revision)  # without a template no server answers
+    # Without a template no server answers.
+    tokenizer = load_tokenizer(sources.model, revision=sources.revision)
     state = open_state(
         state_root,
         script="simulate_dialogues",
@@ -106,6 +109,7 @@ def simulate_dialogues(
                 cache=AnswerCache(answer_cache),
                 spent=SpendingLog(answer_cache, output=output),
                 server=server,
+                special_tokens=special_token_pattern(tokenizer),
                 log=log,
             )
         )
@@ -142,6 +146,7 @@ async def _talk(
     cache: AnswerCache,
     spent: SpendingLog,
     server: LocalServer,
+    special_tokens: re.Pattern[str] | None,
     log: ExchangeLog,
 ) -> list[Dialogue]:
     user_prompt, system_prompt = prompts
@@ -174,6 +179,7 @@ async def _talk(
                 max_tokens=settings.user_max_tokens,
                 num_exchanges=settings.exchanges,
                 seed=settings.seed,
+                special_tokens=special_tokens,
             ),
             model=LocalModel(
                 client=model_client,
