@@ -21,8 +21,7 @@ def is_launched() -> bool:
 
 def count_launched() -> int:
     """How many processes the launcher started, on all machines; 1 where there is no launcher."""
-    # Some clusters' containers say WORLD_SIZE to a process that no launcher started.
-    return int(os.environ.get("WORLD_SIZE", "1")) if is_launched() else 1
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def relaunch(num_processes: int) -> bool:

@@ -232,12 +232,6 @@ def test_launched_processes_are_checked_as_those_that_sluice_starts(
         relaunch(FineTune(**settings))
 
 
-def test_a_world_size_that_no_launcher_gave_counts_for_nothing(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "8")
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    assert processes.count_launched() == 1
-
-
 def test_launched_processes_do_not_share_a_gpu(monkeypatch, as_one_of_two):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     for start in (lambda: relaunch(FineTune(launcher="ddp", num_processes=2)), join_ranks):
