@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterator, Sequence
 
-from sluice.engines.engine import Completion, Request, Sampling
+from sluice.engines.engine import Completion, Request, Sampling, Unfinished
 
 
 class ScriptedEngine:
@@ -23,6 +23,7 @@ class ScriptedEngine:
         *,
         sampling: Sampling,
         skip: Container[int] = (),
+        unfinished: Unfinished | None = None,
     ) -> Iterator[tuple[int, Completion]]:
         """Yields the answers last first: no caller may rely on an order."""
         for index in reversed(range(len(requests))):

@@ -1,10 +1,17 @@
 """A disk that fills up or turns read-only stops the run with our message, and costs no byte."""
 
 import random
+import re
 import subprocess
 
 import pytest
 from small_run import BRIEF_CONFIG, artifacts, finish, prepare, start
+from tiny_models import write_tiny_checkpoint
+
+from sluice.engines.building import make_engine
+from sluice.engines.engine import Request, Sampling, Unfinished
+from sluice.records import Message
+from sluice.settings.engine import EngineSettings
 
 
 class SmallDisk:
@@ -32,12 +39,16 @@ class SmallDisk:
 def on_small_disk(tmp_path):
     """A clone whose results are on a disk of their own."""
     folder = prepare(tmp_path / "sluice", BRIEF_CONFIG)
-    try:
-        disk = SmallDisk(folder / "results")
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        pytest.skip("no file system can be mounted here: that takes root")
+    disk = mount(folder / "results")
     yield folder, disk
     disk.unmount()
+
+
+def mount(folder):
+    try:
+        return SmallDisk(folder)
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        pytest.skip("no file system can be mounted here: that takes root")
 
 
 def said(folder):
@@ -72,3 +83,24 @@ def test_a_read_only_disk_is_named_and_the_run_goes_on_once_it_is_writable(on_sm
     made = artifacts(finish(folder, "--until", "train_base_model"))
     assert "base/base/final_model/model.safetensors" in made
     assert made.items() <= artifacts(whole).items()
+
+
+def test_a_disk_without_room_for_an_unfinished_batch_does_not_end_the_run(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("sluice.engines.batch_notes.SAVE_EVERY_S", 0)
+    model = write_tiny_checkpoint(tmp_path / "model")
+    engine = make_engine(EngineSettings(device="cpu"), model=str(model))
+    requests = [Request((Message(role="user", content="a word " * 40),), n) for n in range(40)]
+    sampling = Sampling(temperature=1, top_p=1, max_new_tokens=200)
+    expected = list(engine.generate(requests, sampling=sampling))
+    disk = mount(tmp_path / "disk")
+    try:
+        unfinished = Unfinished(disk.folder / "unfinished", on_saved=lambda: None)
+        found = list(engine.generate(requests, sampling=sampling, unfinished=unfinished))
+        assert found == expected
+        assert list(disk.folder.iterdir()) == []
+    finally:
+        disk.unmount()
+    said_once = "no room to write .*; unfinished batches are not noted"
+    assert len(re.findall(said_once, caplog.text)) == 1

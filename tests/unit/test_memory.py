@@ -28,19 +28,19 @@ def test_memory_may_run_out_without_a_word():
         raise torch.OutOfMemoryError("")
 
     with pytest.raises(DeviceError, match="does not hold one of the samples by itself"):
-        fitting().run(step, [1])
+        list(fitting().run(step, [1]))
 
 
 def test_batch_that_fits_runs_whole():
     seen = []
-    assert fitting().run(step_for(9, seen), [1, 2, 3]) == [6]
+    assert list(fitting().run(step_for(9, seen), [1, 2, 3])) == [6]
     assert seen == [[1, 2, 3]]
 
 
 def test_batch_is_halved_until_it_fits_and_no_row_is_lost_or_doubled(caplog):
     seen, batches = [], fitting()
     with caplog.at_level(logging.WARNING, logger="sluice"):
-        assert batches.run(step_for(2, seen), [1, 2, 3, 4, 5]) == [3, 7, 5]
+        assert list(batches.run(step_for(2, seen), [1, 2, 3, 4, 5])) == [3, 7, 5]
     assert seen == [[1, 2, 3, 4, 5], [1, 2, 3], [1, 2], [3, 4], [5]]
     assert "out of GPU memory with 5 samples at once: going on with 3" in caplog.text
     assert "out of GPU memory with 3 samples at once: going on with 2" in caplog.text
@@ -48,15 +48,15 @@ def test_batch_is_halved_until_it_fits_and_no_row_is_lost_or_doubled(caplog):
 
 def test_later_batches_begin_with_what_fitted():
     seen, batches = [], fitting()
-    batches.run(step_for(2, seen), [1, 2, 3, 4])
+    list(batches.run(step_for(2, seen), [1, 2, 3, 4]))
     seen.clear()
-    assert batches.run(step_for(2, seen), [5, 6, 7, 8]) == [11, 15]
+    assert list(batches.run(step_for(2, seen), [5, 6, 7, 8])) == [11, 15]
     assert seen == [[5, 6], [7, 8]]
 
 
 def test_single_row_that_does_not_fit_is_an_error_with_the_numbers():
     with pytest.raises(DeviceError) as caught:
-        fitting().run(step_for(0, []), [1234, 5])
+        list(fitting().run(step_for(0, []), [1234, 5]))
     assert "one of the samples by itself: 1,234 tokens" in str(caught.value)
     assert "Tried to allocate 2.00 GiB" in str(caught.value)
     assert "more" not in str(caught.value)

@@ -37,25 +37,25 @@ class FittingBatches(Generic[T]):
         self._hint = hint
         self._num_parts = 1
 
-    def run(self, step: Callable[[Sequence[T]], R], rows: Sequence[T]) -> list[R]:
-        """The step's results for all rows, part after part, in the rows' order.
+    def run(self, step: Callable[[Sequence[T]], R], rows: Sequence[T]) -> Iterator[R]:
+        """Yields the step's results, part after part, in the rows' order.
 
         Raises:
             DeviceError: a single row does not fit.
         """
-        results: list[R] = []
         start = 0
         while start < len(rows):
             part = rows[start : start + math.ceil(len(rows) / self._num_parts)]
             try:
-                results.append(step(part))
-                start += len(part)
-                continue
+                result = step(part)
             except torch.OutOfMemoryError as error:
                 reason = _reason(error)
+            else:
+                start += len(part)
+                yield result
+                continue
             # Here the failed step's tensors, which the traceback held, are gone.
             self._use_smaller_parts(part, num_rows=len(rows), reason=reason)
-        return results
 
     def _use_smaller_parts(self, part: Sequence[T], *, num_rows: int, reason: str) -> None:
         torch.cuda.empty_cache()  # does nothing where there is no GPU

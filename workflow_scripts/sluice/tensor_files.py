@@ -60,10 +60,12 @@ def _check_archive(path: Path) -> None:
         raise zipfile.BadZipFile(f"the checksum of {damaged} is another")
 
 
-def read_progress(path: Path) -> Any | None:
+def read_progress(path: Path, *, mmap: bool = False) -> Any | None:
     """What an interrupted run of ours left; None, with a warning, where it is damaged."""
     try:
-        return read_tensors(path, what="readable progress", expected="a file of torch.save")
+        return read_tensors(
+            path, what="readable progress", expected="a file of torch.save", mmap=mmap
+        )
     except DataError as error:
         logger.warning("%s; what it held is made again", error.what)
         return None

@@ -124,7 +124,7 @@ def test_progress_is_forgotten_once_the_answers_are_written(tmp_path):
 class _Broken(ScriptedEngine):
     """Fails after some answers, as an engine that loses its server does."""
 
-    def generate(self, requests, *, sampling, skip=()):
+    def generate(self, requests, *, sampling, skip=(), unfinished=None):
         for count, found in enumerate(super().generate(requests, sampling=sampling, skip=skip)):
             if count == 3:
                 raise RuntimeError("the engine broke")
@@ -178,7 +178,7 @@ from test_answers import _answer, _engine, make_item
 from scripted_engine import ScriptedEngine
 
 class Killed(ScriptedEngine):
-    def generate(self, requests, *, sampling, skip=()):
+    def generate(self, requests, *, sampling, skip=(), unfinished=None):
         for count, found in enumerate(super().generate(requests, sampling=sampling, skip=skip)):
             if count == 13:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -127,6 +127,45 @@ def test_after_sigkill_a_rerun_gives_the_same_bytes_and_does_only_the_rest(
     assert not list((tmp_path / "state").iterdir())
 
 
+_NOTES_AFTER_EACH_TOKEN = """
+import runpy, sys
+sys.path.insert(0, "workflow_scripts")
+import sluice.engines.batch_notes
+sluice.engines.batch_notes.SAVE_EVERY_S = 0
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def _stop_in_the_middle_of_a_batch(process, state):
+    """Kills the process while a batch is noted of which no completion is noted."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it could be killed"
+        process.send_signal(signal.SIGSTOP)
+        notes = list(state.rglob("completions.jsonl"))
+        num_done = notes[0].read_bytes().count(b'"index"') if notes else 0
+        if num_done % 8 == 0 and list(state.rglob("rows.pt")):
+            process.kill()
+            return num_done
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+    raise AssertionError("no batch was noted")
+
+
+def test_after_sigkill_in_a_batch_a_rerun_goes_on_in_its_middle(inputs, undisturbed, tmp_path):
+    python, *words = _words(inputs, tmp_path)
+    with subprocess.Popen(
+        [python, "-c", _NOTES_AFTER_EACH_TOKEN, *words], cwd=ROOT, env=_environment()
+    ) as process:
+        num_done = _stop_in_the_middle_of_a_batch(process, tmp_path / "state")
+    log = _run(inputs, tmp_path)
+    assert "going on with a batch of 8 completions, where " in log
+    assert (f"{num_done} of 96 completions are there already" in log) == (num_done > 0)
+    assert _files(tmp_path) == _files(undisturbed)
+    assert not list((tmp_path / "state").iterdir())
+
+
 def test_progress_of_other_settings_is_not_used(inputs, undisturbed, tmp_path):
     with subprocess.Popen(
         _words(inputs, tmp_path), cwd=ROOT, env=_environment(), stderr=subprocess.PIPE

@@ -1,7 +1,8 @@
 """The protocol that every engine follows."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from sluice.records import Message
@@ -37,6 +38,16 @@ class Completion:
     finish_reason: Literal["stop", "length"]
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """Where an engine keeps what it has of completions that it has not yielded yet."""
+
+    folder: Path
+    """Of this very run; it need not be there."""
+    on_saved: Callable[[], None]
+    """To be called after each saving: the time spent so far is not lost any more."""
+
+
 class Engine(Protocol):
     """Turns requests into completions."""
 
@@ -46,6 +57,7 @@ class Engine(Protocol):
         *,
         sampling: Sampling,
         skip: Container[int] = (),
+        unfinished: Unfinished | None = None,
     ) -> Iterator[tuple[int, Completion]]:
         """Yields (index into requests, completion) as they are done, in any order.
 
@@ -56,6 +68,8 @@ class Engine(Protocol):
             sampling: how tokens are drawn.
             skip: indices that an earlier, interrupted run has answered. They are not yielded, but
                 still belong to the plan: what the others get is what an undisturbed run gives.
+            unfinished: for engines that finish many completions at once: they keep there, at least
+                every minute, what a rerun needs to go on. Without it nothing is kept.
         Raises:
             EngineError: the model, the device or the server cannot do it.
         """

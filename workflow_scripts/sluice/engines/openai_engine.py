@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sluice.engines.engine import Completion, Request, Sampling
+from sluice.engines.engine import Completion, Request, Sampling, Unfinished
 from sluice.errors import EngineError
 from sluice.llm.access import read_key_variable
 from sluice.llm.cache import AnswerCache
@@ -47,6 +47,7 @@ class OpenAIEngine:
         *,
         sampling: Sampling,
         skip: Container[int] = (),
+        unfinished: Unfinished | None = None,
     ) -> Iterator[tuple[int, Completion]]:
         """Yields (index into requests, completion) as answers come; see `Engine.generate`."""
         wanted = [index for index in range(len(requests)) if index not in skip]

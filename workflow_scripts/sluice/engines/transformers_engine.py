@@ -7,14 +7,14 @@ ended leave the batch.
 
 import time
 from collections.abc import Container, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
 
 from sluice.devices import find_device
-from sluice.engines.decoding import Rows
-from sluice.engines.engine import Completion, Request, Sampling
+from sluice.engines.batch_notes import BatchNotes, forget_batches
+from sluice.engines.decoding import Batch, Rows
+from sluice.engines.engine import Completion, Request, Sampling, Unfinished
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import EngineError
 from sluice.hub import prepare_transformers
@@ -58,6 +58,7 @@ class TransformersEngine:
         *,
         sampling: Sampling,
         skip: Container[int] = (),
+        unfinished: Unfinished | None = None,
     ) -> Iterator[tuple[int, Completion]]:
         """Yields (index into requests, completion), batch by batch; see `Engine.generate`.
 
@@ -71,20 +72,24 @@ class TransformersEngine:
             hint="lower max_new_tokens, or take a GPU with more memory",
         )
 
-        def complete(batch: Sequence[int]) -> list[Completion]:
-            seeds = [requests[index].seed for index in batch]
-            return self.complete(
-                [prompts[index] for index in batch], seeds=seeds, sampling=sampling
+        def complete(part: Sequence[int]) -> list[tuple[int, Completion]]:
+            if all(index in skip for index in part):
+                return []
+            written = self.complete(
+                [prompts[index] for index in part],
+                seeds=[requests[index].seed for index in part],
+                sampling=sampling,
+                unfinished=unfinished,
             )
+            return list(zip(part, written, strict=True))
 
         self._check_room(prompts)
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=self._batch_size):
-            if all(index in skip for index in batch):
-                continue
-            completions = chain.from_iterable(fitting.run(complete, batch))
-            for index, completion in zip(batch, completions, strict=True):
-                if index not in skip:
-                    yield index, completion
+            for part in fitting.run(complete, batch):
+                yield from (each for each in part if each[0] not in skip)
+                if part and unfinished:
+                    # Whoever asks for the next one has noted these.
+                    forget_batches(unfinished)
 
     def _check_room(self, prompts: Sequence[tuple[int, ...]]) -> None:
         room = self._context_tokens()
@@ -102,20 +107,28 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def complete(
-        self, prompts: list[tuple[int, ...]], *, seeds: list[int], sampling: Sampling
+        self,
+        prompts: list[tuple[int, ...]],
+        *,
+        seeds: list[int],
+        sampling: Sampling,
+        unfinished: Unfinished | None = None,
     ) -> list[Completion]:
         """Completes the prompts of one batch, given as tokens, in their order."""
         room = self._context_tokens()
         limits = [min(sampling.max_new_tokens, room - len(ids)) for ids in prompts]
-        rows = Rows.start(self._model, prompts, seeds=seeds, limits=limits, sampling=sampling)
+        batch = Batch(prompts, seeds, limits, sampling)
+        rows = Rows(self._model, batch)
+        notes = BatchNotes(unfinished, batch, rows) if unfinished else None
+        if notes:
+            notes.take_up()
         said = time.monotonic()
-        while rows.step(self._end_tokens):
+        while rows.advance(self._end_tokens):
+            if notes:
+                notes.save_if_due()
             if time.monotonic() - said >= LINE_EVERY_S:
                 said = time.monotonic()
-                logger.info(
-                    "this batch: %d tokens each, %d of %d completions still open",
-                    *(rows.num_steps, rows.num_open, len(prompts)),
-                )
+                logger.info("this batch: %s", rows.describe())
         return [
             to_completion(self._tokenizer, ids, has_ended=ids[-1] in self._end_tokens)
             for ids in rows.written

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sluice.engines.engine import Completion, Request, Sampling
+from sluice.engines.engine import Completion, Request, Sampling, Unfinished
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
 from sluice.errors import DataError, EngineError, ModelError
 from sluice.files import read_json
@@ -44,6 +44,7 @@ class VllmEngine:
         *,
         sampling: Sampling,
         skip: Container[int] = (),
+        unfinished: Unfinished | None = None,
     ) -> Iterator[tuple[int, Completion]]:
         """Yields (index into requests, completion) as they end; see `Engine.generate`."""
         wanted = [index for index in range(len(requests)) if index not in skip]
