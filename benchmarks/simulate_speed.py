@@ -23,8 +23,8 @@ from sluice.flywheel.offline_server import OfflineServer
 from sluice.flywheel.server_commands import Asking
 from sluice.flywheel.simulated_user import SimulatedUser
 from sluice.flywheel.simulation import Dialogue, LocalModel, Plan, simulate
-from sluice.flywheel.topics import Topic
 from sluice.llm.client import Access, ChatClient
+from sluice.topics import Topic
 
 LAW = ROOT / "resources/demo/cases.json"
 QUESTION = "Law: arson 61, theft 18.\nCase: Bao, {}, set a barn on fire."

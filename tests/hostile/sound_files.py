@@ -49,7 +49,6 @@ from sluice.flywheel.judged import join_verdicts, read_evaluation, read_simulati
 from sluice.flywheel.judging_run import read_simulation as read_dialogues
 from sluice.flywheel.offline_law import read_law
 from sluice.flywheel.simulation_run import read_prompt
-from sluice.flywheel.topics import read_topics
 from sluice.gate.runs import read_gate_weights, write_gate_weights
 from sluice.ledger import read_ledger
 from sluice.lineage import find_mismatches, read_provenance
@@ -61,6 +60,7 @@ from sluice.selection.keeping import read_scores
 from sluice.settings.data import ConvertDataset, DatasetSource
 from sluice.similarity.evaluation_texts import read_questions
 from sluice.texts import read_documents
+from sluice.topics import read_topics
 from sluice.tracking.gathering import (
     comparison_run,
     evaluation_run,

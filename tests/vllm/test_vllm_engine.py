@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from support import ROOT
-from tiny_models import byte_tokenizer, write_tiny_checkpoint
+from tiny_models import byte_tokenizer
 from vllm_python import vllm_environment, vllm_python
 
 from sluice.engines.building import make_engine
@@ -30,13 +30,6 @@ from sluice.settings.engine import EngineSettings
 GREEDY = {"temperature": 0, "top_p": 1, "max_new_tokens": 12}
 DRAWN = {"temperature": 1.2, "top_p": 0.95, "max_new_tokens": 12}
 TEXTS = [f"number {n}" + "!" * (n % 7) for n in range(20)]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    # vLLM's CPU kernels know head sizes from 32 on; bf16 is what they compute in.
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return write_tiny_checkpoint(folder, seed=3, head_dim=32, dtype="bfloat16")
 
 
 @pytest.fixture(scope="module")

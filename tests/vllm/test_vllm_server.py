@@ -14,7 +14,6 @@ import urllib.request
 import psutil
 import pytest
 from support import ROOT
-from tiny_models import write_tiny_checkpoint
 from vllm_python import vllm_environment, vllm_python
 
 from sluice.flywheel.server_commands import Asking
@@ -23,13 +22,6 @@ from sluice.llm.client import Access, ChatClient, RequestError
 TEXTS = [f"{chr(65 + n) * (n % 5 + 1)} {n * n}" for n in range(8)]
 SERVED = ["--server=vllm", "--server-memory-utilization=0.2", "--server-max-model-len=512"]
 ANSWERS = ["--max-new-tokens=12", "--exchanges=2"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    # Head size and dtype as in test_vllm_engine.py.
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    return write_tiny_checkpoint(folder, seed=3, head_dim=32, dtype="bfloat16")
 
 
 @pytest.fixture(scope="module")

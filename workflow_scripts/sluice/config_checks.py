@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.config_files import place_of
 from sluice.errors import ConfigError, shorten_ids
-from sluice.flywheel.topics import Topic, read_topics, shared_topics
 from sluice.model_families import shared_families
 from sluice.settings.engine import engine_problems
 from sluice.settings.evaluation import suite_problems
+from sluice.topics import Topic, read_topics, shared_topics
 from sluice.validation import nearest
 
 if TYPE_CHECKING:

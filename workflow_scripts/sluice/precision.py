@@ -4,11 +4,11 @@ import torch
 
 from sluice.settings.precision import Precision
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def find_dtype(precision: Precision, place: torch.device) -> torch.dtype:
     """The type that a setting names; ``auto``: bfloat16 on a GPU, float32 on a CPU."""
     if precision == "auto":
         return torch.float32 if place.type == "cpu" else torch.bfloat16
-    return _DTYPES[precision]
+    return DTYPES[precision]

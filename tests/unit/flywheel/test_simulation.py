@@ -18,9 +18,9 @@ from sluice.flywheel.offline_server import OfflineServer
 from sluice.flywheel.server_commands import Asking
 from sluice.flywheel.simulated_user import SimulatedUser, find_problem
 from sluice.flywheel.simulation import LocalModel, Plan, count, describe, simulate
-from sluice.flywheel.topics import Topic
 from sluice.llm.client import Access, ChatClient
 from sluice.sealed_lines import read_sealed
+from sluice.topics import Topic
 
 LAW = ROOT / "resources/demo/cases.json"
 QUESTION = (

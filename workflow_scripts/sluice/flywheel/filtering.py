@@ -18,7 +18,6 @@ from sluice.flywheel.judged import (
 )
 from sluice.flywheel.sft_formats import exchange_sample, write_sft
 from sluice.flywheel.shift import Shift, category_shift, describe, number_shift, shift_json
-from sluice.flywheel.topics import read_topics
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.records import Sample, write_samples
@@ -29,6 +28,7 @@ from sluice.similarity.evaluation_texts import Question, read_questions
 from sluice.similarity.overlap import QuestionIndex
 from sluice.similarity.survey import Rejection, find_rejections, survey_samples
 from sluice.similarity.text_forms import compact, encode, facts, normalise
+from sluice.topics import read_topics
 
 logger = get_logger(__name__)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.flywheel.messages import END_MARK, without_thoughts
-from sluice.flywheel.topics import Topic
 from sluice.llm.client import ChatClient
 from sluice.seeds import derive_seed
+from sluice.topics import Topic
 
 REPEATS = "repeats_itself"
 AS_ASSISTANT = "answers_as_assistant"

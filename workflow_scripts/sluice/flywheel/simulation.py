@@ -12,11 +12,11 @@ from sluice.flywheel.exchange_log import ExchangeLog
 from sluice.flywheel.messages import without_thoughts
 from sluice.flywheel.server_commands import Asking
 from sluice.flywheel.simulated_user import PROBLEMS, SimulatedUser
-from sluice.flywheel.topics import Topic
 from sluice.llm.client import ChatClient, RequestError
 from sluice.llm.replies import Reply
 from sluice.logs import get_logger, progress
 from sluice.seeds import derive_seed
+from sluice.topics import Topic
 
 logger = get_logger(__name__)
 

@@ -18,7 +18,6 @@ from sluice.flywheel.server_commands import asking
 from sluice.flywheel.simulated_user import SimulatedUser
 from sluice.flywheel.simulation import Dialogue, LocalModel, Plan, count, describe, simulate
 from sluice.flywheel.speaking import reachable
-from sluice.flywheel.topics import Topic, choose_topics, read_topics
 from sluice.llm.cache import AnswerCache
 from sluice.llm.client import Access, ChatClient
 from sluice.llm.replies import Usage
@@ -29,6 +28,7 @@ from sluice.settings.base import dump_tracked
 from sluice.settings.flywheel import SimulateDialogues
 from sluice.settings.llm import Endpoint
 from sluice.state import clear_state, open_state
+from sluice.topics import Topic, choose_topics, read_topics
 
 logger = get_logger(__name__)
 

@@ -13,6 +13,7 @@ from sluice.files import read_json, write_text
 from sluice.hub import prepare_transformers
 from sluice.loading import loading
 from sluice.logs import get_logger
+from sluice.precision import DTYPES
 from sluice.seeds import derive_seed
 from sluice.settings.training import FineTune, TrainingMethod
 
@@ -31,7 +32,7 @@ def is_quantised(settings: TrainingMethod) -> bool:
 def choose_dtype(settings: TrainingMethod) -> torch.dtype:
     """bfloat16 where the GPU has it or the settings say so, float32 elsewhere."""
     if settings.precision != "auto":
-        return getattr(torch, settings.precision)  # type: ignore[no-any-return]
+        return DTYPES[settings.precision]
     has_bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return torch.bfloat16 if has_bf16 else torch.float32
 

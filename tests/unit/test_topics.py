@@ -10,9 +10,9 @@ from sluice.config_checks import check_local_sources
 from sluice.data.demo.topics import make_demo_topics
 from sluice.errors import ConfigError, DataError
 from sluice.flywheel.offline_law import read_law
-from sluice.flywheel.topics import choose_topics, read_topics, shared_topics
 from sluice.records import Message, Sample, write_samples
 from sluice.settings.flywheel import MakeDemoTopics
+from sluice.topics import choose_topics, read_topics, shared_topics
 
 MT_BENCH = ROOT.parent / "shared" / "data" / "dialogue" / "mt_bench_questions.jsonl"
 
