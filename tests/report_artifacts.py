@@ -108,7 +108,7 @@ def write_sampling(folder):
         "accepted": 8,
         "tokens": 900,
         "pass_at_k": {"1": 0.2, "2": 0.35},
-        "settings": {"temperature": 1.0, "api_key_variable": "OPENAI_API_KEY"},
+        "settings": {"temperature": 1.0, "api_key_env": "OPENAI_API_KEY"},
     }
     write_json(folder / "sampling_stats.json", content)
     return folder / "sampling_stats.json"

@@ -39,9 +39,10 @@ def main(arguments: Arguments) -> None:
 
     take_gpus(arguments.num_gpus, device=arguments.device)
     source = {name: getattr(arguments, name) for name in ("model", "revision", "adapter")}
+    engine = narrow(arguments, EngineSettings)
     answer_suite(
         arguments.samples,
-        load_engine=partial(make_engine, narrow(arguments, EngineSettings), **source),
+        load_engine=partial(make_engine, engine, **source, output=arguments.output),
         settings=narrow(arguments, GenerateAnswers),
         source=source,
         output=arguments.output,

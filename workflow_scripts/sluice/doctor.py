@@ -304,7 +304,7 @@ def hub_names(config: Config) -> set[str]:
 def endpoints(config: Config) -> set[Server]:
     """Every server that the configuration names; the built-in one is none."""
     engines = {
-        Server(entry.base_url or _OPENAI, entry.api_key_variable)
+        Server(entry.base_url or _OPENAI, entry.api_key_env, entry.api_key_file or "")
         for entry in _engines(config)
         if entry.engine == "openai"
     }

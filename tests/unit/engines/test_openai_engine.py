@@ -6,11 +6,12 @@ import threading
 
 import pytest
 from local_server import LocalServer, Reply, completion
+from support import ROOT
 
 from sluice.engines.building import make_engine
 from sluice.engines.engine import Completion, Request, Sampling
 from sluice.engines.openai_engine import connect
-from sluice.errors import EngineError
+from sluice.errors import ConfigError, EngineError
 from sluice.records import Message
 from sluice.settings.engine import EngineSettings
 
@@ -31,10 +32,15 @@ def _echo(number, body):
     return completion(f"echo {body['messages'][-1]['content']}")
 
 
-def _engine(server, folder, **settings):
-    settings = {"api_key_variable": "TEST_KEY", "timeout_s": 20, **settings}
-    settings = EngineSettings(engine="openai", base_url=server.url, **settings)
-    return connect(settings, model="m", answer_cache=folder / "cache", first_wait_s=0.01)
+def _engine(server, folder, *, output=None, **settings):
+    settings = {"api_key_env": "TEST_KEY", "base_url": server.url, "timeout_s": 20, **settings}
+    return connect(
+        EngineSettings(engine="openai", **settings),
+        model="m",
+        output=output,
+        answer_cache=folder / "cache",
+        first_wait_s=0.01,
+    )
 
 
 def _generate(engine, requests, **kwargs):
@@ -221,6 +227,39 @@ def test_budget_of_tokens_stops_the_run(tmp_path):
     assert (engine.spending.num_prompt_tokens, engine.spending.num_completion_tokens) == (33, 21)
 
 
+def test_budget_in_money_holds_for_all_runs_of_an_output(tmp_path, caplog):
+    # An echo is billed 11 prompt tokens and 7 completion tokens.
+    prices = {"price_per_million_input": 1e6, "price_per_million_output": 2e6}
+    asking = {**prices, "max_cost": 60, "concurrency": 1}
+    output, other = tmp_path / "a.json", tmp_path / "b.json"
+    spent = r"the budget is spent: 75\.0000 of the price's currency of 60\.0000"
+    with LocalServer(_echo) as server:
+        with pytest.raises(EngineError, match=spent):
+            _generate(_engine(server, tmp_path, output=output, **asking), _requests(8))
+        assert len(server.requests) == 3
+        with pytest.raises(EngineError, match=f"{spent}; 75.0000 in earlier runs") as caught:
+            _generate(_engine(server, tmp_path, output=output, **asking), _requests(8))
+        assert len(server.requests) == 3
+        assert "max_cost" in caught.value.hint
+        # Answers are kept whatever is made of them; the budget is each output's own.
+        _generate(_engine(server, tmp_path, output=other, **asking), _requests(5))
+        assert len(server.requests) == 5
+        with caplog.at_level(logging.INFO, logger="sluice"):
+            more = {**asking, "max_cost": 150}
+            _generate(_engine(server, tmp_path, output=output, **more), _requests(8))
+    assert len(server.requests) == 8
+    assert "3 requests sent, 33 prompt tokens, 21 completion tokens, 75.0000 spent" in caplog.text
+
+
+def test_budget_of_requests_holds_for_all_runs_of_an_output(tmp_path):
+    asking = {"output": tmp_path / "a.json", "max_requests": 2, "concurrency": 1}
+    with LocalServer(_echo) as server:
+        for _ in range(3):
+            with pytest.raises(EngineError, match="the budget is spent: 2 requests of 2"):
+                _generate(_engine(server, tmp_path, **asking), _requests(4))
+    assert len(server.requests) == 2
+
+
 def test_reasoning_comes_in_a_think_block(tmp_path):
     replies = [
         completion("7", reasoning_content="3+4"),
@@ -264,7 +303,7 @@ def test_key_reaches_neither_log_nor_cache_nor_error(tmp_path, caplog):
 
 def test_server_of_ones_own_needs_no_key(tmp_path):
     with LocalServer(_echo) as server:
-        _generate(_engine(server, tmp_path, api_key_variable="NOT_SET_AT_ALL"), _requests(1))
+        _generate(_engine(server, tmp_path, api_key_env="NOT_SET_AT_ALL"), _requests(1))
     assert server.keys == ["Bearer none"]
 
 
@@ -275,14 +314,31 @@ def test_white_space_around_a_key_is_no_part_of_it(tmp_path, monkeypatch):
     assert server.keys == [f"Bearer {KEY}"]
 
 
+def test_key_may_stand_in_a_file_outside_of_the_repository(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("sk-of-a-file\n")
+    with LocalServer(_echo) as server:
+        _generate(_engine(server, tmp_path, api_key_file=str(file)), _requests(1))
+        assert server.keys == ["Bearer sk-of-a-file"]
+        with pytest.raises(ConfigError, match="inside of"):
+            _engine(server, tmp_path, api_key_file=str(ROOT / "key"))
+
+
+def test_address_may_be_that_of_the_requests(tmp_path):
+    with LocalServer(_echo) as server:
+        address = f"{server.url}/chat/completions/"
+        answers = _generate(_engine(server, tmp_path, base_url=address), _requests(2))
+    assert answers[1].text == "echo number 1"
+
+
 def test_missing_key_for_openai_itself_is_an_error(tmp_path):
-    settings = EngineSettings(engine="openai", api_key_variable="NOT_SET_AT_ALL")
+    settings = EngineSettings(engine="openai", api_key_env="NOT_SET_AT_ALL")
     with pytest.raises(EngineError, match="NOT_SET_AT_ALL holds no key"):
         make_engine(settings, model="m", answer_cache=tmp_path)
 
 
 def test_engine_is_chosen_by_the_settings(tmp_path):
     with LocalServer(_echo) as server:
-        settings = EngineSettings(engine="openai", base_url=server.url, api_key_variable="TEST_KEY")
+        settings = EngineSettings(engine="openai", base_url=server.url, api_key_env="TEST_KEY")
         engine = make_engine(settings, model="m", answer_cache=tmp_path)
         assert _generate(engine, _requests(2))[1].text == "echo number 1"

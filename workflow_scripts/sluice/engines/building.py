@@ -19,6 +19,7 @@ def make_engine(
     model: str,
     revision: str | None = None,
     adapter: str | None = None,
+    output: Path | None = None,
     answer_cache: Path = ANSWER_CACHE,
 ) -> Engine:
     """The engine that ``settings`` names.
@@ -29,6 +30,7 @@ def make_engine(
         revision: commit, tag or branch of a hub model.
         adapter: folder of an adapter for the model. One that holds a whole model (full
             fine-tuning) takes the model's place.
+        output: what is made of the completions; a server's budget holds for it.
         answer_cache: folder in which the openai engine keeps answers.
     Raises:
         EngineError: a library, a device or a key is missing, or the engine cannot have the
@@ -42,7 +44,7 @@ def make_engine(
     if settings.engine == "openai":
         from sluice.engines.openai_engine import connect
 
-        return connect(settings, model=adapter or model, answer_cache=answer_cache)
+        return connect(settings, model=adapter or model, output=output, answer_cache=answer_cache)
     if settings.engine == "vllm":
         from sluice.engines.vllm_engine import load_vllm_engine
 

@@ -6,16 +6,18 @@ prompts, and answers become completions.
 
 import asyncio
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sluice.engines.engine import Completion, Request, Sampling, Unfinished
 from sluice.errors import EngineError
-from sluice.llm.access import read_key_variable
+from sluice.llm.access import access_by, key_place, read_key
 from sluice.llm.cache import AnswerCache
-from sluice.llm.client import FIRST_WAIT_S, NO_KEY, Access, ChatClient
+from sluice.llm.client import FIRST_WAIT_S, NO_KEY, ChatClient
 from sluice.llm.replies import Reply
 from sluice.llm.spending import Budget, Spending
+from sluice.llm.spending_log import SpendingLog
 from sluice.logs import get_logger
 from sluice.settings.engine import EngineSettings
 
@@ -64,10 +66,11 @@ class OpenAIEngine:
             )
         yield from self._ask(requests, open_, sampling=sampling)
         logger.info(
-            "%d requests sent, %d prompt tokens, %d completion tokens",
+            "%d requests sent, %d prompt tokens, %d completion tokens, %.4f spent",
             self.spending.num_requests,
             self.spending.num_prompt_tokens,
             self.spending.num_completion_tokens,
+            self.spending.cost,
         )
 
     def _ask(
@@ -116,33 +119,45 @@ class OpenAIEngine:
 
 
 def connect(
-    settings: EngineSettings, *, model: str, answer_cache: Path, first_wait_s: float = FIRST_WAIT_S
+    settings: EngineSettings,
+    *,
+    model: str,
+    answer_cache: Path,
+    output: Path | None,
+    first_wait_s: float = FIRST_WAIT_S,
 ) -> OpenAIEngine:
     """The engine of a server; nothing is sent yet.
 
+    Args:
+        settings: the server, limits and prices.
+        model: the name that the server knows.
+        answer_cache: folder of paid answers, and of what each output has cost so far.
+        output: what is made; its budget holds for all runs together. None: for this engine alone.
+        first_wait_s: wait before the first retry.
     Raises:
         EngineError: the client library or the key is missing.
-        ConfigError: the variable holds what cannot be a key.
+        ConfigError: the variable or the file holds what cannot be a key.
     """
-    key = read_key_variable(settings.api_key_variable)
-    if not key and settings.base_url is None:
+    key = read_key(settings)
+    if key == NO_KEY and settings.base_url is None:
         raise EngineError(
-            f"the environment variable {settings.api_key_variable} holds no key",
-            hint=f"export {settings.api_key_variable}=..., or name a server of your own: base_url",
+            f"{key_place(settings)} holds no key",
+            hint=f"export {settings.api_key_env}=..., name its file as api_key_file, or name a "
+            "server of your own: base_url",
         )
-    access = Access(
+    access = access_by(
+        settings,
         base_url=settings.base_url or _OPENAI_URL,
-        key=key or NO_KEY,
-        key_place=f"the environment variable {settings.api_key_variable}",
-        concurrency=settings.concurrency,
-        timeout_s=settings.timeout_s,
-        max_retries=settings.max_retries,
-        budget=Budget(settings.max_requests, settings.max_billed_tokens),
-        budget_hint="answers so far are kept; raise max_requests or max_billed_tokens and run "
-        "again to go on from there",
-        first_wait_s=first_wait_s,
+        key=key,
+        budget=Budget(settings.max_requests, settings.max_billed_tokens, settings.max_cost),
+        limits="max_requests, max_billed_tokens or max_cost",
     )
-    return OpenAIEngine(model, client=ChatClient(access, cache=AnswerCache(answer_cache)))
+    client = ChatClient(
+        replace(access, first_wait_s=first_wait_s),
+        cache=AnswerCache(answer_cache),
+        log=SpendingLog(answer_cache, output=output) if output else None,
+    )
+    return OpenAIEngine(model, client=client)
 
 
 def _completion(reply: Reply) -> Completion:

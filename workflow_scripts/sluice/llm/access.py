@@ -1,4 +1,4 @@
-"""From the settings of an endpoint to what its client needs; here the key is looked for."""
+"""From the settings of a server to what its client needs; here the key is looked for."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from sluice.errors import ConfigError
 from sluice.llm.client import NO_KEY, Access
 from sluice.llm.spending import Budget, Prices
+from sluice.settings.asking import Asking
 from sluice.settings.llm import Endpoint
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -24,31 +25,60 @@ def access_to(
     Raises:
         ConfigError: the key's file is missing, empty or inside of the repository.
     """
-    return Access(
+    return access_by(
+        endpoint,
         base_url=base_url or endpoint.base_url,
         key=NO_KEY if base_url else read_key(endpoint),
         identity=identity,
-        key_place=_key_place(endpoint),
-        concurrency=endpoint.concurrency,
-        timeout_s=endpoint.timeout_s,
-        max_retries=endpoint.max_retries,
         budget=Budget(max_cost=endpoint.max_cost),
-        budget_hint="answers so far are kept, and trying again spends nothing more; raise max_cost "
-        "and run again to go on from there",
-        prices=Prices(endpoint.price_per_million_input, endpoint.price_per_million_output),
+        limits="max_cost",
     )
 
 
-def read_key(endpoint: Endpoint) -> str:
-    """The key of an endpoint, or a placeholder: a server of one's own needs none.
+def access_by(
+    asking: Asking,
+    *,
+    base_url: str,
+    key: str,
+    identity: str | None = None,
+    budget: Budget,
+    limits: str,
+) -> Access:
+    """How a server is reached whose address and key are known.
+
+    Args:
+        asking: how it is asked.
+        base_url: its address.
+        key: of `read_key`.
+        identity: what stands for a server without a fixed address in the hash of a request.
+        budget: what may be spent on an output.
+        limits: the settings that hold this budget, for the hint once it is spent.
+    """
+    return Access(
+        base_url=base_url,
+        key=key,
+        identity=identity,
+        key_place=key_place(asking),
+        concurrency=asking.concurrency,
+        timeout_s=asking.timeout_s,
+        max_retries=asking.max_retries,
+        budget=budget,
+        budget_hint="answers so far are kept, and trying again spends nothing more; raise "
+        f"{limits} and run again to go on from there",
+        prices=Prices(asking.price_per_million_input, asking.price_per_million_output),
+    )
+
+
+def read_key(asking: Asking) -> str:
+    """The key of a server, or a placeholder: a server of one's own needs none.
 
     Raises:
         ConfigError: the key's file is missing, empty or inside of the repository, or what it or the
             environment variable holds cannot be a key.
     """
-    if endpoint.api_key_file is None:
-        return read_key_variable(endpoint.api_key_env) or NO_KEY
-    return read_key_file(endpoint.api_key_file)
+    if asking.api_key_file is None:
+        return read_key_variable(asking.api_key_env) or NO_KEY
+    return read_key_file(asking.api_key_file)
 
 
 def read_key_variable(name: str) -> str | None:
@@ -94,7 +124,8 @@ def _can_be_sent(key: str) -> bool:
     return len(key.split()) == 1 and key.isascii() and key.isprintable()
 
 
-def _key_place(endpoint: Endpoint) -> str:
-    if endpoint.api_key_file:
-        return f"the file {endpoint.api_key_file}"
-    return f"the environment variable {endpoint.api_key_env}"
+def key_place(asking: Asking) -> str:
+    """Where the key is looked for."""
+    if asking.api_key_file:
+        return f"the file {asking.api_key_file}"
+    return f"the environment variable {asking.api_key_env}"

@@ -70,7 +70,11 @@ def sample_responses(
     )
     completions, seconds = generate_all(
         make_engine(
-            narrow(settings, EngineSettings), model=model, revision=revision, adapter=adapter
+            narrow(settings, EngineSettings),
+            model=model,
+            revision=revision,
+            adapter=adapter,
+            output=output,
         ),
         make_requests(prompts, num_samples=settings.num_samples, seed=seed),
         sampling=Sampling(settings.temperature, settings.top_p, settings.max_new_tokens),
@@ -79,7 +83,7 @@ def sample_responses(
     graded = grade_completions(
         prompts, completions, grader=grader, deduplicate=settings.deduplicate
     )
-    summary = summarise(graded, seconds=seconds, used=settings.model_dump())
+    summary = summarise(graded, seconds=seconds, used=dump_tracked(settings))
     write_sampled(output, list(zip(prompts, graded, strict=True)), summary=summary)
     clear_state(state)
 

@@ -5,17 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from sluice.settings.addresses import without_password
+from sluice.settings.addresses import server_address
+from sluice.settings.asking import Asking
 from sluice.settings.base import UNTRACKED, Settings
 from sluice.settings.precision import Precision
 
 
-class EngineSettings(Settings):
-    """Which engine generates, and how it uses its machine or server."""
+class _Choice(Settings):
+    """Which engine generates, and how it uses its machine."""
 
     engine: Literal["transformers", "vllm", "openai"] = "transformers"
     """transformers: CPU and small GPUs. vllm: GPUs; needs the environment envs/vllm.yaml. openai:
-    any OpenAI-compatible server; the model's path is then the name that the server knows."""
+    any OpenAI-compatible server; the model's path is then the name that the server knows, and its
+    key, price, budget and the like are looked at."""
     device: str = "auto"
     """transformers: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one."""
     precision: Precision = "auto"
@@ -30,24 +32,19 @@ class EngineSettings(Settings):
     """vllm: share of each GPU's memory that it may take."""
     max_model_len: Annotated[int, Field(ge=8)] | None = None
     """vllm: tokens of prompt and completion together; the model's own limit where not given."""
-    base_url: Annotated[str, AfterValidator(without_password)] | None = None
+    base_url: Annotated[str, AfterValidator(server_address)] | None = None
     """openai: address of the server, such as http://localhost:8000/v1; OpenAI's where not given."""
-    api_key_variable: Annotated[str, UNTRACKED] = "OPENAI_API_KEY"
-    """openai: the environment variable that holds the key. The key itself is never a setting."""
-    concurrency: Annotated[int, Field(ge=1), UNTRACKED] = 32
-    """openai: requests under way at once."""
-    timeout_s: Annotated[float, Field(gt=0), UNTRACKED] = 600.0
-    """openai: seconds after which a request counts as failed and is sent again."""
-    max_retries: Annotated[int, Field(ge=0), UNTRACKED] = 6
-    """openai: how often a request is sent again after a transient error (429, 5xx, time-out, lost
-    connection, malformed answer). Waits double from 0.5 s to 60 s. Where the server asks for more
-    (Retry-After), it gets that and up to a tenth on top; a step that is asked to wait longer than
-    10 minutes stops."""
+
+
+class EngineSettings(Asking, _Choice):
+    """Which engine generates, and how it uses its machine or asks its server."""
+
     max_requests: Annotated[Annotated[int, Field(ge=1)] | None, UNTRACKED] = None
-    """openai: budget of a run in requests, failed ones included; no limit where not given."""
+    """openai: budget of an output in requests, failed ones included; no limit where not given. Like
+    max_cost, it holds for all attempts and runs together."""
     max_billed_tokens: Annotated[Annotated[int, Field(ge=1)] | None, UNTRACKED] = None
-    """openai: budget of a run in tokens, prompts and completions together, as the server counts
-    them. Requests under way when it is spent are still paid."""
+    """openai: budget of an output in tokens, prompts and completions together, as the server counts
+    them, for all attempts and runs together. Requests under way when it is spent are still paid."""
 
 
 def engine_problems(place: str, engine: EngineSettings) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from sluice.errors import ConfigError
-from sluice.settings.addresses import without_password
+from sluice.settings.addresses import server_address
+from sluice.settings.asking import Asking
 from sluice.settings.base import UNTRACKED, Settings
 
 OFFLINE = "offline"
@@ -48,8 +49,8 @@ def refuse_key(path: tuple[str | int, ...], *, where: str | None = None) -> Conf
     return ConfigError(f"'{name}' holds an API key", where=where, hint=_HINT)
 
 
-class Endpoint(Settings):
-    """An OpenAI-compatible server, a model on it, and what may be spent."""
+class _Place(Settings):
+    """Where a server is, and which model of it is meant."""
 
     base_url: str = OFFLINE
     """Address of the server, such as https://api.deepseek.com/v1; a trailing /chat/completions is
@@ -57,31 +58,20 @@ class Endpoint(Settings):
     the built-in world."""
     model: str
     """The name of the model that the server knows."""
-    api_key_env: Annotated[str, UNTRACKED] = "OPENAI_API_KEY"
-    """Environment variable that holds the key. The key itself is never a setting."""
-    api_key_file: Annotated[str | None, UNTRACKED] = None
-    """File that holds the key and nothing else, outside of the repository; it goes before the
-    environment variable."""
-    price_per_million_input: Annotated[float, Field(ge=0), UNTRACKED] = 0.0
-    """Price of a million prompt tokens, in any currency. What is written keeps the cost at the
-    prices at which it was made."""
-    price_per_million_output: Annotated[float, Field(ge=0), UNTRACKED] = 0.0
-    """Price of a million completion tokens, in the same currency."""
-    max_cost: Annotated[Annotated[float, Field(ge=0)] | None, UNTRACKED] = None
-    """Budget in that currency of each output that is made with this server: all that was ever spent
-    on it counts, in every attempt and run together, answers that could not be used included. It is
-    checked before each request; requests under way when it is spent are still paid. What a server
-    bills without saying so (a request that timed out, or whose run was killed) is not known. No
-    limit where not given."""
-    concurrency: Annotated[int, Field(ge=1), UNTRACKED] = 32
-    """Requests under way at once."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _clean(cls, value: str) -> str:
+        if value.strip() == OFFLINE:
+            return OFFLINE
+        return server_address(value, expected="'offline', or an address")
+
+
+class Endpoint(Asking, _Place):
+    """An OpenAI-compatible server, a model on it, and what may be spent."""
+
     timeout_s: Annotated[float, Field(gt=0), UNTRACKED] = 120.0
-    """Seconds after which a request counts as failed and is sent again."""
-    max_retries: Annotated[int, Field(ge=0), UNTRACKED] = 6
-    """How often a request is sent again after a transient error (429, 5xx, time-out, lost
-    connection, malformed answer). Waits double from 0.5 s to 60 s. Where the server asks for more
-    (Retry-After), it gets that and up to a tenth on top; a step that is asked to wait longer than
-    10 minutes stops."""
+    """Seconds after which a request to a server counts as failed and is sent again."""
 
     @model_validator(mode="before")
     @classmethod
@@ -89,14 +79,6 @@ class Endpoint(Settings):
         for path in find_keys(values):
             raise refuse_key(path)
         return values
-
-    @field_validator("base_url")
-    @classmethod
-    def _cut_path(cls, value: str) -> str:
-        value = value.strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
-        if value != OFFLINE and not re.match(r"https?://[^/]", value):
-            raise ValueError("'offline', or an address that begins with http:// or https://")
-        return without_password(value)
 
 
 class Simulator(Endpoint):
