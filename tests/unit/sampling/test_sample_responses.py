@@ -130,8 +130,8 @@ def test_after_sigkill_a_rerun_gives_the_same_bytes_and_does_only_the_rest(
 _NOTES_AFTER_EACH_TOKEN = """
 import runpy, sys
 sys.path.insert(0, "workflow_scripts")
-import sluice.engines.batch_notes
-sluice.engines.batch_notes.SAVE_EVERY_S = 0
+from sluice.engines import batch_notes
+batch_notes.SAVE_EVERY_S = batch_notes._PAUSE_PER_SAVE = 0
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -160,7 +160,7 @@ def test_after_sigkill_in_a_batch_a_rerun_goes_on_in_its_middle(inputs, undistur
     ) as process:
         num_done = _stop_in_the_middle_of_a_batch(process, tmp_path / "state")
     log = _run(inputs, tmp_path)
-    assert "going on with a batch of 8 completions, where " in log
+    assert "going on in the middle of a batch of 8 completions: " in log
     assert (f"{num_done} of 96 completions are there already" in log) == (num_done > 0)
     assert _files(tmp_path) == _files(undisturbed)
     assert not list((tmp_path / "state").iterdir())

@@ -3,73 +3,92 @@
 Shape letters: B rows of the cache, H key-value heads, T columns, D numbers a head.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 Layers = list[list[Tensor]]
-"""Of each layer its keys and values, (B, H, T, D); an empty list where there are none to keep."""
+"""Of each layer keys and values, (B, H, T, D); an empty list where it has none of its own."""
+
+# Their frequencies depend on how many tokens are read at once.
+_ROPES_BY_LENGTH = ("longrope", "dynamic")
 
 
-def can_be_kept(cache: Any) -> bool:
-    """Whether every layer holds columns; a state that sums up all of them cannot be taken apart."""
+def is_by_columns(cache: Any, config: Any) -> bool:
+    """Whether what a token's column holds depends on that token and those before it alone.
+
+    Only then may prompts be read in parts, and the cache be taken apart. A state that sums up all
+    tokens has no columns, and some rotary embeddings look at the whole length.
+
+    Args:
+        cache: of the model.
+        config: of its text model.
+    """
     from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 
     kinds = (DummyLayer, DynamicLayer, DynamicSlidingWindowLayer)
-    return all(type(layer) in kinds for layer in cache.layers)
+    ropes = str(getattr(config, "rope_parameters", ""))  # nested by kind of layer in some models
+    has_columns = all(type(layer) in kinds for layer in cache.layers)
+    return has_columns and not any(rope in ropes for rope in _ROPES_BY_LENGTH)
 
 
-def take_columns(cache: Any, rows: Sequence[int], *, first: int, last: int) -> Layers:
+def column_bytes(cache: Any) -> float:
+    """Bytes of one column of one row, all layers together."""
+    tensors = [tensor for layer in cache.layers for tensor in _tensors(layer)]
+    return sum(tensor.nbytes / (tensor.shape[0] * tensor.shape[-2]) for tensor in tensors)
+
+
+def take_columns(
+    cache: Any, rows: Sequence[int], *, first: int, last: int, num_columns: int
+) -> Layers:
     """Columns from ``first`` to before ``last`` of some rows, copied to the CPU.
 
-    Of layers with a sliding window nothing: they do not hold all columns; see `take_windows`.
+    Layers with a sliding window have forgotten some of the earlier columns: of them only what is
+    still there.
+
+    Args:
+        cache: that is read from.
+        rows: of the cache.
+        first: column.
+        last: column.
+        num_columns: read in all, forgotten ones included.
     """
-    return [
-        [tensor[list(rows), :, first:last].cpu() for tensor in _tensors(layer)]
-        if not _is_sliding(layer)
-        else []
-        for layer in cache.layers
-    ]
-
-
-def take_windows(cache: Any) -> Layers:
-    """What layers with a sliding window hold, copied to the CPU; of other layers nothing."""
-    return [
-        [tensor.to("cpu", copy=True) for tensor in _tensors(layer)] if _is_sliding(layer) else []
-        for layer in cache.layers
-    ]
-
-
-def select_rows(layers: Layers, rows: Sequence[int]) -> Layers:
-    """The same columns of some rows, in the order asked for."""
-    return [[tensor[list(rows)] for tensor in layer] for layer in layers]
+    taken = []
+    for layer in cache.layers:
+        tensors = _tensors(layer)
+        num_forgotten = num_columns - tensors[0].shape[-2] if tensors else 0
+        span = slice(max(0, first - num_forgotten), max(0, last - num_forgotten))
+        taken.append([tensor[list(rows), :, span].cpu() for tensor in tensors])
+    return taken
 
 
 def fill(
-    cache: Any, parts: Sequence[Layers], windows: Layers, *, num_columns: int, device: Any
+    cache: Any,
+    parts: Iterable[tuple[Layers, Sequence[int]]],
+    *,
+    num_columns: int,
+    device: torch.device,
 ) -> None:
-    """Puts columns and windows into an empty cache.
+    """Puts columns into an empty cache, a layer at a time: files that are mapped stay on disk.
 
     Args:
         cache: of the model that wrote them.
-        parts: columns of `take_columns`, of the same rows, one after the other.
-        windows: of `take_windows`.
-        num_columns: read in all, those that windows have forgotten included.
+        parts: columns of `take_columns` in their order, and which of their rows are wanted.
+        num_columns: read in all, forgotten ones included.
         device: where the model is.
     """
-    for index, (window, *columns) in enumerate(zip(windows, *parts, strict=True)):
-        joined = window or [torch.cat(each, dim=-2) for each in zip(*columns, strict=True)]
+    parts = list(parts)
+    for index, layer in enumerate(cache.layers):
+        columns = [[tensor[list(rows)] for tensor in layers[index]] for layers, rows in parts]
+        joined = [torch.cat(each, dim=-2).to(device) for each in zip(*columns, strict=True)]
         if joined:
-            cache.update(*(tensor.to(device) for tensor in joined), index)
-        if window:
-            cache.layers[index].cumulative_length = num_columns
-
-
-def _is_sliding(layer: Any) -> bool:
-    return bool(getattr(layer, "is_sliding", False))
+            cache.update(*joined, index)
+        if getattr(layer, "is_sliding", False):
+            layer.cumulative_length = num_columns
 
 
 def _tensors(layer: Any) -> list[Tensor]:
-    return [layer.keys, layer.values] if layer.get_seq_length() else []
+    """Keys and values; none of a layer that uses another one's, or that has read nothing yet."""
+    return [] if layer.keys is None else [layer.keys, layer.values]

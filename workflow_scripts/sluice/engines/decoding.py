@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sluice.engines.cache_columns import is_by_columns
 from sluice.engines.drawing import draw_tokens, request_uniforms
 from sluice.engines.engine import Sampling
 
@@ -19,6 +20,8 @@ _ENDED_SHARE = 0.15
 # What reading prompts may cost at once: some 10 s on a slow CPU, well under a second on a GPU.
 _FLOP_OF_A_READING = {"cpu": 1e12}
 _FLOP_OF_A_READING_ELSEWHERE = 1e14
+# Each reading copies the cache: fewer columns at once would mostly copy.
+_LEAST_COLUMNS_OF_A_READING = 8
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Rows:
     """A batch on its way: its prompts are read, then each advance writes a token to every row.
 
     Different prompts are read once, and the result is laid to each of their rows. Where prompts are
-    many or the model is large, only some columns are read at a time, so that no advance takes long.
+    many or the model is large, only some columns are read at a time: an advance takes seconds.
 
     Args:
         model: in evaluation mode, on its device.
@@ -56,7 +59,10 @@ class Rows:
         places = {ids: place for place, ids in enumerate(different)}
         self.prompt_of_row = [places[ids] for ids in batch.prompts]
         """Which of the different prompts each of the batch's rows has."""
-        self.cache: Any = DynamicCache(config=model.config.get_text_config())
+        self._config = model.config.get_text_config()
+        self.cache: Any = DynamicCache(config=self._config)
+        self.is_by_columns = is_by_columns(self.cache, self._config)
+        """Whether the cache can be taken apart by columns."""
         self.num_columns = 0
         """Of prompts and written tokens, in the cache."""
         self.logits_BV: Tensor | None = None
@@ -78,6 +84,12 @@ class Rows:
     def device(self) -> torch.device:
         """Where the model is."""
         return self._ids_UT.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the model's numbers."""
+        dtype: torch.dtype = self._model.dtype
+        return dtype
 
     @property
     def prompts_in_cache(self) -> list[int]:
@@ -155,9 +167,15 @@ class Rows:
             self.logits_BV = logits_UV[rows_R]
 
     def _columns_of_a_reading(self) -> int:
-        flop = _FLOP_OF_A_READING.get(self._model.device.type, _FLOP_OF_A_READING_ELSEWHERE)
-        flop_of_a_column = 2 * sum(each.numel() for each in self._model.parameters())
-        return max(1, int(flop / flop_of_a_column / len(self._ids_UT)))
+        if not self.is_by_columns:
+            return self.num_prompt_columns
+        flop = _FLOP_OF_A_READING.get(self.device.type, _FLOP_OF_A_READING_ELSEWHERE)
+        flop_of_weights = 2 * sum(each.numel() for each in self._model.parameters())
+        flop_of_attention = (
+            4 * self.num_prompt_columns * self._config.hidden_size * self._config.num_hidden_layers
+        )
+        flop_of_a_column = len(self._ids_UT) * (flop_of_weights + flop_of_attention)
+        return max(_LEAST_COLUMNS_OF_A_READING, int(flop / flop_of_a_column))
 
     def _read_tokens(self, tokens_B: Tensor) -> None:
         """Reads the tokens just written, for the logits of the next ones."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sluice.devices import find_device
-from sluice.engines.batch_notes import BatchNotes, forget_batches
+from sluice.engines.batch_notes import BatchNotes
 from sluice.engines.decoding import Batch, Rows
 from sluice.engines.engine import Completion, Request, Sampling, Unfinished
 from sluice.engines.tokens import encode_prompts, find_tokenizer, to_completion
@@ -66,6 +66,7 @@ class TransformersEngine:
         logits depend on the batch around it.
         """
         prompts = encode_prompts(self._tokenizer, requests)
+        notes = BatchNotes(unfinished) if unfinished else None
         fitting = FittingBatches[int](
             "prompts",
             tokens=lambda index: len(prompts[index]) + sampling.max_new_tokens,
@@ -75,21 +76,28 @@ class TransformersEngine:
         def complete(part: Sequence[int]) -> list[tuple[int, Completion]]:
             if all(index in skip for index in part):
                 return []
-            written = self.complete(
-                [prompts[index] for index in part],
-                seeds=[requests[index].seed for index in part],
-                sampling=sampling,
-                unfinished=unfinished,
-            )
+            try:
+                written = self.complete(
+                    [prompts[index] for index in part],
+                    seeds=[requests[index].seed for index in part],
+                    sampling=sampling,
+                    notes=notes,
+                )
+            except torch.OutOfMemoryError:
+                if notes:
+                    notes.drop()
+                raise
             return list(zip(part, written, strict=True))
 
         self._check_room(prompts)
         for batch in plan_batches([len(ids) for ids in prompts], batch_size=self._batch_size):
             for part in fitting.run(complete, batch):
                 yield from (each for each in part if each[0] not in skip)
-                if part and unfinished:
+                if part and notes:
                     # Whoever asks for the next one has noted these.
-                    forget_batches(unfinished)
+                    notes.forget()
+        if notes:  # an earlier run may have been killed while it forgot
+            notes.forget()
 
     def _check_room(self, prompts: Sequence[tuple[int, ...]]) -> None:
         room = self._context_tokens()
@@ -112,16 +120,18 @@ class TransformersEngine:
         *,
         seeds: list[int],
         sampling: Sampling,
-        unfinished: Unfinished | None = None,
+        notes: BatchNotes | None = None,
     ) -> list[Completion]:
-        """Completes the prompts of one batch, given as tokens, in their order."""
+        """Completes the prompts of one batch, given as tokens, in their order.
+
+        With notes it goes on where an interrupted run was.
+        """
         room = self._context_tokens()
         limits = [min(sampling.max_new_tokens, room - len(ids)) for ids in prompts]
         batch = Batch(prompts, seeds, limits, sampling)
         rows = Rows(self._model, batch)
-        notes = BatchNotes(unfinished, batch, rows) if unfinished else None
         if notes:
-            notes.take_up()
+            notes.begin(batch, rows)
         said = time.monotonic()
         while rows.advance(self._end_tokens):
             if notes:
