@@ -1,10 +1,11 @@
 """What SIGKILL in the middle of a slow batch costs: a model in Qwen3-0.6B's shape on a CPU.
 
-    python benchmarks/kill_in_a_batch.py results/base/base/final_model results/data/cases/train.jsonl
+    python benchmarks/kill_in_a_batch.py results/base/base/final_model \\
+        results/data/cases/train.jsonl
 
 Samples one batch with a random model (440 million parameters beside its embeddings; tokenizer of
-the checkpoint that is named), undisturbed and killed once after ``--kill-after-s``, and prints the
-seconds of each run, the bytes of the notes that the kill left, and whether both made the same files.
+the checkpoint that is named), undisturbed and killed once after ``--kill-after-s``. Prints the
+seconds of each run, the bytes of the notes that the kill left, and whether both made the same.
 """
 
 import argparse
@@ -67,6 +68,7 @@ def sample(model: Path, prompts: str, target: Path, *, kill_after_s: float | Non
 
 
 def main() -> None:
+    """Both runs, and what they took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", help="whose tokenizer is taken")
     parser.add_argument("prompts", help="canonical samples")
