@@ -1,6 +1,6 @@
-"""What SIGKILL in the middle of a slow batch costs: a model in Qwen3-0.6B's shape on a CPU.
+r"""What SIGKILL in the middle of a slow batch costs: a model in Qwen3-0.6B's shape on a CPU.
 
-    python benchmarks/kill_in_a_batch.py results/base/base/final_model \\
+    python benchmarks/kill_in_a_batch.py results/base/base/final_model \
         results/data/cases/train.jsonl
 
 Samples one batch with a random model (440 million parameters beside its embeddings; tokenizer of
