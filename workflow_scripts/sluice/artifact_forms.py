@@ -121,6 +121,8 @@ class ComparisonRow(TypedDict):
     suite: Annotated[Name, Field(max_length=100)]
     group: Name
     n: Count
+    answers_a: NotRequired[Count]
+    answers_b: NotRequired[Count]
     difference: Number
     difference_low: Number
     difference_high: Number

@@ -10,7 +10,11 @@ from graded_for_tests import make_graded
 
 from sluice.errors import DataError
 from sluice.evaluation.answers import write_answers
-from sluice.evaluation.comparison_report import comparison_summary, comparison_table
+from sluice.evaluation.comparison_report import (
+    comparison_json,
+    comparison_summary,
+    comparison_table,
+)
 from sluice.evaluation.comparison_run import compare_subjects
 from sluice.evaluation.grades import accuracies, accuracy_table
 from sluice.evaluation.pairing import compare_suites, pair_items
@@ -78,6 +82,28 @@ def test_groups_are_counted_by_finding_and_tabled():
 def test_each_suite_has_its_own_chapter():
     page = _summary(_rows(("s", {None: GAIN}), ("t", {None: NOTHING})))
     assert page.index("## s: gain") < page.index("## t: no difference shown")
+
+
+def test_several_answers_an_item_are_spoken_of_as_shares():
+    first, second = [[True, False]] * 30, [[True, True]] * 28 + [[False, False]] * 2
+    rows = _rows(("s", {"a": (first, second), "b": (first, second)}))
+    page = _summary(rows)
+    assert "On 56 items tuned is right more often, on 4 base." in page
+    assert "| base more often | tuned more often |" in page
+    assert "exact sign test over items on their shares" in page
+    assert "McNemar" not in page
+    assert "only" not in page
+    test = comparison_json(rows, first="base", second="tuned")["test"]
+    assert test.startswith("exact sign test over items")
+
+
+def test_one_answer_an_item_is_spoken_of_as_right_or_wrong():
+    rows = _rows(("s", {"a": GAIN, "b": NOTHING}))
+    page = _summary(rows)
+    assert "p: exact McNemar test, two-sided" in page
+    assert "| only base | only tuned |" in page
+    test = comparison_json(rows, first="base", second="tuned")["test"]
+    assert test == "exact McNemar, two-sided, Holm-corrected"
 
 
 def _write_sides(folder, suites):

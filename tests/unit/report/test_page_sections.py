@@ -1,5 +1,6 @@
 """What each section of the page gathers."""
 
+import json
 import platform
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -62,6 +63,27 @@ def test_headline_of_a_comparison_has_its_interval(tmp_path):
     (headline,) = evaluation_headlines(_sections(write_run(tmp_path))["evaluation"])
     assert headline.value == "+50.0 points"
     assert "+25.0 to +75.0" in headline.detail
+
+
+def _evaluation_page(files):
+    section = _sections(files)["evaluation"]
+    page = render([section], [], title="t", template=ROOT / "resources/report/page.html.jinja")
+    return " ".join(page.split())
+
+
+def test_comparison_of_several_answers_an_item_speaks_of_shares(tmp_path):
+    files = write_run(tmp_path)
+    page = _evaluation_page(files)
+    assert "p is an exact McNemar test" in page
+    assert "only tuned" in page
+    content = json.loads(files.comparisons[0].read_text())
+    content["rows"][0] |= {"answers_a": 2, "answers_b": 2}
+    write_json(files.comparisons[0], content)
+    page = _evaluation_page(files)
+    assert "p is an exact sign test over items" in page
+    assert "McNemar" not in page
+    assert "tuned more often" in page
+    assert "only tuned" not in page
 
 
 def test_dialogues_that_changed_most_come_first(tmp_path):

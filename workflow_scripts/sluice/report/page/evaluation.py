@@ -39,6 +39,11 @@ def evaluation_section(
         "results": sorted(results, key=lambda each: (each["suite"], each["subject"])),
         "verdicts": find_verdicts(results),
         "comparisons": comparisons,
+        "have_several": any(
+            max(row.get("answers_a", 1), row.get("answers_b", 1)) > 1
+            for comparison in comparisons
+            for row in comparison["rows"]
+        ),
         "pairs": [
             {**names, "changes": changes}
             for comparison in comparisons
