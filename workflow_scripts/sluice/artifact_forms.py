@@ -250,12 +250,17 @@ class _Task(TypedDict):
     prompts: NotRequired[str]
 
 
+class _Data(TypedDict):
+    evaluation_texts: NotRequired[list[str]]
+
+
 class Configuration(TypedDict):
     """What was configured; only what differs from the defaults stands in it."""
 
     adapters: NotRequired[dict[str, _Adapter]]
     suites: NotRequired[dict[str, _Suite]]
     tasks: NotRequired[dict[str, _Task]]
+    data: NotRequired[_Data]
     selection: NotRequired[dict[str, Any]]
 
 

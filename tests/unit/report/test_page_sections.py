@@ -71,6 +71,19 @@ def _evaluation_page(files):
     return " ".join(page.split())
 
 
+def test_only_suites_that_were_looked_for_are_said_to_be_kept_out(tmp_path):
+    files = write_run(tmp_path)
+    page = _evaluation_page(files)
+    assert "Whether training data shares text with quiz was not checked" in page
+    assert "was dropped" not in page
+    suites = {"quiz": {"samples": "held/quiz.jsonl", "grader": "exact"}}
+    texts = {"evaluation_texts": ["./held/quiz.jsonl"]}
+    named = json.dumps({**CONFIGURATION, "suites": suites, "data": texts})
+    page = _evaluation_page(files.model_copy(update={"configuration": named}))
+    assert "What shares text with quiz was dropped from the data sets" in page
+    assert "not checked" not in page
+
+
 def test_comparison_of_several_answers_an_item_speaks_of_shares(tmp_path):
     files = write_run(tmp_path)
     page = _evaluation_page(files)
