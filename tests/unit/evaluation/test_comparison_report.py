@@ -151,6 +151,9 @@ def test_run_writes_all_files_and_again_the_same_bytes(tmp_path):
     table = pd.read_csv(tmp_path / "one" / "comparison.csv")
     assert list(table["only_b"]) == [30, 1]
     assert list(table["difference"]) == [pytest.approx(0.7), 0.0]
+    # 2 against 30: 2 x (1 + 32 + 496) / 2^32; tiny, yet not 0.
+    assert table["p"][0] == pytest.approx(1058 / 2**32, rel=1e-5)
+    assert table["p_holm"][0] == pytest.approx(2 * 1058 / 2**32, rel=1e-5)
 
 
 def test_other_seed_moves_the_interval_and_nothing_else(tmp_path):

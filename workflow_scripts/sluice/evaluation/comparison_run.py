@@ -59,7 +59,7 @@ def compare_subjects(
     ]
     rows = compare_suites(pairs, seed=settings.seed)
     table = comparison_table(rows)
-    write_csv(folder / "comparison.csv", table)
+    write_csv(folder / "comparison.csv", table, p_values=("p", "p_holm"))
     write_json(folder / "comparison.json", comparison_json(rows, first=first, second=second))
     plots = {
         "model_comparison": plot_model_comparison,
