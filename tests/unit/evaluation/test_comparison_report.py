@@ -169,6 +169,20 @@ def test_other_seed_moves_the_interval_and_nothing_else(tmp_path):
     assert changed <= {"difference_low", "difference_high"}
 
 
+def test_other_numbers_of_answers_on_both_sides_are_warned_of(tmp_path, caplog):
+    several = [[right, right] for right in GAIN[1]]
+    graded = _write_sides(tmp_path, {"s": (GAIN[0], several), "t": NOTHING})
+    compare_subjects(
+        ("base", "tuned"), ["s", "t"], graded=graded, settings=CompareModels(), folder=tmp_path
+    )
+    words = "base has 1 answer to each item and tuned 2 answers, so the two answered with different"
+    (warning,) = [each for each in caplog.messages if "answered with different" in each]
+    assert warning.startswith(f"s: {words}")
+    page = (tmp_path / "summary.md").read_text()
+    assert page.count(f"**Note:** {words} settings") == 1
+    assert page.index("## s:") < page.index("**Note:**") < page.index("## t:")
+
+
 def test_no_suite_or_a_missing_file_is_an_error(tmp_path):
     kwargs = {"settings": CompareModels(), "folder": tmp_path}
     with pytest.raises(DataError, match="no suite to compare on"):

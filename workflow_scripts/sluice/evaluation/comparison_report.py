@@ -77,10 +77,28 @@ def comparison_summary(rows: Sequence[Comparison], *, first: str, second: str) -
         groups = [row for row in rows if row.suite == whole.suite and row.group != OVERALL]
         parts.append(f"## {whole.suite}: {whole.finding}\n")
         parts.append(_in_words(whole, first=first, second=second))
+        uneven = uneven_answers(whole, first=first, second=second)
+        if uneven:
+            parts.append(f"**Note:** {uneven}\n")
         if groups:
             parts.append(_groups_in_words(groups))
             parts.append(_table([*groups, whole], first=first, second=second))
     return "\n".join(parts)
+
+
+def uneven_answers(row: Comparison, *, first: str, second: str) -> str | None:
+    """What to say where the two did not give the same number of answers to each item."""
+    if len(set(row.num_answers)) == 1:
+        return None
+    return (
+        f"{first} has {_answers(row.num_answers[0])} to each item and {second}"
+        f" {_answers(row.num_answers[1])}, so the two answered with different settings: a"
+        " difference may be that of the settings."
+    )
+
+
+def _answers(number: int) -> str:
+    return "1 answer" if number == 1 else f"{number:,} answers"
 
 
 def _in_words(row: Comparison, *, first: str, second: str) -> str:

@@ -9,6 +9,7 @@ from sluice.evaluation.comparison_report import (
     comparison_json,
     comparison_summary,
     comparison_table,
+    uneven_answers,
 )
 from sluice.evaluation.grades import OVERALL, GradedAnswer
 from sluice.evaluation.pairing import compare_suites, pair_items
@@ -71,3 +72,6 @@ def compare_subjects(
     write_text(folder / "summary.md", comparison_summary(rows, first=first, second=second))
     for row in (row for row in rows if row.group == OVERALL):
         logger.info("%s: %s, %+.4f", row.suite, row.finding, row.difference.value)
+        uneven = uneven_answers(row, first=first, second=second)
+        if uneven:
+            logger.warning("%s: %s", row.suite, uneven)
