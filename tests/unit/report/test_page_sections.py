@@ -84,6 +84,12 @@ def test_only_suites_that_were_looked_for_are_said_to_be_kept_out(tmp_path):
     assert "not checked" not in page
 
 
+def test_one_item_is_spoken_of_in_the_singular(tmp_path):
+    page = _evaluation_page(write_run(tmp_path))
+    assert "mended: 2 items<" in page
+    assert "still wrong: 1 item<" in page
+
+
 def test_comparison_of_several_answers_an_item_speaks_of_shares(tmp_path):
     files = write_run(tmp_path)
     page = _evaluation_page(files)
