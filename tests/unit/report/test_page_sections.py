@@ -14,7 +14,7 @@ import write_report
 from sluice.cli import run
 from sluice.files import write_json
 from sluice.report.page.assembling import gather_sections, render
-from sluice.report.page.cost import duration, step_costs
+from sluice.report.page.cost import cost_headlines, cost_section, duration, step_costs
 from sluice.report.page.evaluation import evaluation_headlines, pair_up
 from sluice.report.page.flywheel import changed_dialogues, flywheel_headlines, trajectories
 from sluice.report.page.provenance import provenance_section
@@ -147,6 +147,15 @@ def test_costs_of_a_rules_jobs_are_added(tmp_path):
         (row["rule"], row["jobs"], row["seconds"], row["peak_mb"]) for row in step_costs(tmp_path)
     ]
     assert found == [("b", 2, 5.0, 30.0), ("a", 1, 1.5, 10.0)]
+
+
+def test_cost_says_that_jobs_of_other_runs_are_counted(tmp_path):
+    (tmp_path / "a.tsv").write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t10\n")
+    section = cost_section(tmp_path, samplings=(), evaluations=(), trainings=())
+    (headline,) = cost_headlines(section)
+    assert headline.detail == "1 job on record, other runs' in this folder included"
+    page = render([section], [], title="t", template=ROOT / "resources/report/page.html.jinja")
+    assert "also those of other runs in this folder" in page
 
 
 @pytest.mark.parametrize(
