@@ -121,6 +121,8 @@ class ComparisonRow(TypedDict):
     suite: Annotated[Name, Field(max_length=100)]
     group: Name
     n: Count
+    answers_a: NotRequired[Count]
+    answers_b: NotRequired[Count]
     difference: Number
     difference_low: Number
     difference_high: Number
@@ -248,12 +250,17 @@ class _Task(TypedDict):
     prompts: NotRequired[str]
 
 
+class _Data(TypedDict):
+    evaluation_texts: NotRequired[list[str]]
+
+
 class Configuration(TypedDict):
     """What was configured; only what differs from the defaults stands in it."""
 
     adapters: NotRequired[dict[str, _Adapter]]
     suites: NotRequired[dict[str, _Suite]]
     tasks: NotRequired[dict[str, _Task]]
+    data: NotRequired[_Data]
     selection: NotRequired[dict[str, Any]]
 
 

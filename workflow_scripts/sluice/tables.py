@@ -111,7 +111,14 @@ def holds_numbers(column: pd.Series) -> bool:
     return bool((column.astype("float64").abs().fillna(0) <= LARGEST).all())
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Writes a table as CSV with six digits behind the point; the same table, the same bytes."""
+def write_csv(path: Path, table: pd.DataFrame, *, p_values: Sequence[str] = ()) -> None:
+    """Writes a table as CSV with six digits behind the point; the same table, the same bytes.
+
+    Args:
+        path: the file.
+        table: what is written.
+        p_values: columns of numbers that may be tiny: six significant digits.
+    """
+    table = table.assign(**{name: table[name].map("{:.6g}".format) for name in p_values})
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n")

@@ -10,7 +10,11 @@ from graded_for_tests import make_graded
 
 from sluice.errors import DataError
 from sluice.evaluation.answers import write_answers
-from sluice.evaluation.comparison_report import comparison_summary, comparison_table
+from sluice.evaluation.comparison_report import (
+    comparison_json,
+    comparison_summary,
+    comparison_table,
+)
 from sluice.evaluation.comparison_run import compare_subjects
 from sluice.evaluation.grades import accuracies, accuracy_table
 from sluice.evaluation.pairing import compare_suites, pair_items
@@ -80,6 +84,28 @@ def test_each_suite_has_its_own_chapter():
     assert page.index("## s: gain") < page.index("## t: no difference shown")
 
 
+def test_several_answers_an_item_are_spoken_of_as_shares():
+    first, second = [[True, False]] * 30, [[True, True]] * 28 + [[False, False]] * 2
+    rows = _rows(("s", {"a": (first, second), "b": (first, second)}))
+    page = _summary(rows)
+    assert "On 56 items tuned is right more often, on 4 base." in page
+    assert "| base more often | tuned more often |" in page
+    assert "exact sign test over items on their shares" in page
+    assert "McNemar" not in page
+    assert "only" not in page
+    test = comparison_json(rows, first="base", second="tuned")["test"]
+    assert test.startswith("exact sign test over items")
+
+
+def test_one_answer_an_item_is_spoken_of_as_right_or_wrong():
+    rows = _rows(("s", {"a": GAIN, "b": NOTHING}))
+    page = _summary(rows)
+    assert "p: exact McNemar test, two-sided" in page
+    assert "| only base | only tuned |" in page
+    test = comparison_json(rows, first="base", second="tuned")["test"]
+    assert test == "exact McNemar, two-sided, Holm-corrected"
+
+
 def _write_sides(folder, suites):
     """Graded files of both sides; returns the two lists of paths."""
     sides = ([], [])
@@ -125,6 +151,9 @@ def test_run_writes_all_files_and_again_the_same_bytes(tmp_path):
     table = pd.read_csv(tmp_path / "one" / "comparison.csv")
     assert list(table["only_b"]) == [30, 1]
     assert list(table["difference"]) == [pytest.approx(0.7), 0.0]
+    # 2 against 30: 2 x (1 + 32 + 496) / 2^32; tiny, yet not 0.
+    assert table["p"][0] == pytest.approx(1058 / 2**32, rel=1e-5)
+    assert table["p_holm"][0] == pytest.approx(2 * 1058 / 2**32, rel=1e-5)
 
 
 def test_other_seed_moves_the_interval_and_nothing_else(tmp_path):
@@ -138,6 +167,20 @@ def test_other_seed_moves_the_interval_and_nothing_else(tmp_path):
     tables = [comparison_table([row]).iloc[0] for row in rows]
     changed = {name for name in tables[0].index if tables[0][name] != tables[1][name]}
     assert changed <= {"difference_low", "difference_high"}
+
+
+def test_other_numbers_of_answers_on_both_sides_are_warned_of(tmp_path, caplog):
+    several = [[right, right] for right in GAIN[1]]
+    graded = _write_sides(tmp_path, {"s": (GAIN[0], several), "t": NOTHING})
+    compare_subjects(
+        ("base", "tuned"), ["s", "t"], graded=graded, settings=CompareModels(), folder=tmp_path
+    )
+    words = "base has 1 answer to each item and tuned 2 answers, so the two answered with different"
+    (warning,) = [each for each in caplog.messages if "answered with different" in each]
+    assert warning.startswith(f"s: {words}")
+    page = (tmp_path / "summary.md").read_text()
+    assert page.count(f"**Note:** {words} settings") == 1
+    assert page.index("## s:") < page.index("**Note:**") < page.index("## t:")
 
 
 def test_no_suite_or_a_missing_file_is_an_error(tmp_path):

@@ -1,5 +1,6 @@
 """The page as a text and in a real browser."""
 
+import json
 import re
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 from report_artifacts import write_run
 from support import ROOT
 
+from sluice.files import write_json
 from sluice.report.page.assembling import write_page
 from sluice.settings.report import WriteReport
 
@@ -101,3 +103,17 @@ def test_every_section_can_be_reached_from_the_contents(page, browser):
         anchor = links.nth(number).get_attribute("href")
         assert tab.locator(f"section{anchor} > h2").count() == 1
     tab.close()
+
+
+def test_comparison_with_long_names_needs_no_scrolling(browser, tmp_path):
+    files = write_run(tmp_path)
+    content = json.loads(files.comparisons[0].read_text())
+    content |= {"a": "qwen3-1.7b-instruct", "b": "qwen3-1.7b-instruct-rejection-sampled"}
+    content["rows"][0]["group"] = "objCon_reallocated_expand/poisoned"
+    write_json(files.comparisons[0], content)
+    text = write_page(files, WriteReport(), template=TEMPLATE)
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    tab = browser.new_page(viewport={"width": 1200, "height": 800})
+    tab.goto((tmp_path / "report.html").as_uri())
+    box = tab.locator(".scroll", has=tab.locator("td.finding"))
+    assert box.evaluate("each => each.scrollWidth - each.clientWidth") == 0

@@ -1,5 +1,6 @@
 """What each section of the page gathers."""
 
+import json
 import platform
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -13,7 +14,7 @@ import write_report
 from sluice.cli import run
 from sluice.files import write_json
 from sluice.report.page.assembling import gather_sections, render
-from sluice.report.page.cost import duration, step_costs
+from sluice.report.page.cost import cost_headlines, cost_section, duration, step_costs
 from sluice.report.page.evaluation import evaluation_headlines, pair_up
 from sluice.report.page.flywheel import changed_dialogues, flywheel_headlines, trajectories
 from sluice.report.page.provenance import provenance_section
@@ -64,6 +65,46 @@ def test_headline_of_a_comparison_has_its_interval(tmp_path):
     assert "+25.0 to +75.0" in headline.detail
 
 
+def _evaluation_page(files):
+    section = _sections(files)["evaluation"]
+    page = render([section], [], title="t", template=ROOT / "resources/report/page.html.jinja")
+    return " ".join(page.split())
+
+
+def test_only_suites_that_were_looked_for_are_said_to_be_kept_out(tmp_path):
+    files = write_run(tmp_path)
+    page = _evaluation_page(files)
+    assert "Whether training data shares text with quiz was not checked" in page
+    assert "was dropped" not in page
+    suites = {"quiz": {"samples": "held/quiz.jsonl", "grader": "exact"}}
+    texts = {"evaluation_texts": ["./held/quiz.jsonl"]}
+    named = json.dumps({**CONFIGURATION, "suites": suites, "data": texts})
+    page = _evaluation_page(files.model_copy(update={"configuration": named}))
+    assert "What shares text with quiz was dropped from the data sets" in page
+    assert "not checked" not in page
+
+
+def test_one_item_is_spoken_of_in_the_singular(tmp_path):
+    page = _evaluation_page(write_run(tmp_path))
+    assert "mended: 2 items<" in page
+    assert "still wrong: 1 item<" in page
+
+
+def test_comparison_of_several_answers_an_item_speaks_of_shares(tmp_path):
+    files = write_run(tmp_path)
+    page = _evaluation_page(files)
+    assert "p is an exact McNemar test" in page
+    assert "only tuned" in page
+    content = json.loads(files.comparisons[0].read_text())
+    content["rows"][0] |= {"answers_a": 2, "answers_b": 2}
+    write_json(files.comparisons[0], content)
+    page = _evaluation_page(files)
+    assert "p is an exact sign test over items" in page
+    assert "McNemar" not in page
+    assert "tuned more often" in page
+    assert "only tuned" not in page
+
+
 def test_dialogues_that_changed_most_come_first(tmp_path):
     turns = write_run(tmp_path).turns
     better, worse = changed_dialogues(turns[0], turns[1], num_examples=5)
@@ -106,6 +147,15 @@ def test_costs_of_a_rules_jobs_are_added(tmp_path):
         (row["rule"], row["jobs"], row["seconds"], row["peak_mb"]) for row in step_costs(tmp_path)
     ]
     assert found == [("b", 2, 5.0, 30.0), ("a", 1, 1.5, 10.0)]
+
+
+def test_cost_says_that_jobs_of_other_runs_are_counted(tmp_path):
+    (tmp_path / "a.tsv").write_text("s\th:m:s\tmax_rss\n1.5\t0:00:01\t10\n")
+    section = cost_section(tmp_path, samplings=(), evaluations=(), trainings=())
+    (headline,) = cost_headlines(section)
+    assert headline.detail == "1 job on record, other runs' in this folder included"
+    page = render([section], [], title="t", template=ROOT / "resources/report/page.html.jinja")
+    assert "also those of other runs in this folder" in page
 
 
 @pytest.mark.parametrize(

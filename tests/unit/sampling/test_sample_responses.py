@@ -96,6 +96,14 @@ def test_all_files_are_there_and_some_completions_are_kept(undisturbed):
     assert not list((undisturbed / "state").iterdir())
 
 
+def test_statistics_say_what_was_sampled_from_what(inputs, undisturbed):
+    used = _files(undisturbed)["numbers"]["settings"]
+    where = {"model": str(inputs / "model"), "revision": None, "adapter": None, "seed": 42}
+    assert {name: used[name] for name in where} == where
+    assert used["prompts"] == str(inputs / "train.jsonl")
+    assert used["temperature"] == 1.5
+
+
 def _wait_for_notes(process, state, *, num_lines):
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:

@@ -11,11 +11,15 @@ from sluice.intervals import NUM_DRAWS, Estimate
 
 _METHOD = """\
 Both answered the same items. Differences are {b} minus {a} in percentage points, with 95 %
-intervals (paired bootstrap over items, {draws:,} draws). p: exact McNemar test, two-sided, after
+intervals (paired bootstrap over items, {draws:,} draws). p: {test}, two-sided, after
 Holm's correction over the suites, or over all groups of all suites. A gain or a loss is claimed
 where the corrected p is below {significance}; "no difference shown" does not mean "equal": the
 interval says which differences are still possible.
 """
+_SHARES = """An item with several answers counts as the share of them that are right.
+"""
+_MCNEMAR = "exact McNemar"
+_SIGN = "exact sign test over items on their shares of right answers"
 
 
 def comparison_table(rows: Sequence[Comparison]) -> pd.DataFrame:
@@ -28,6 +32,8 @@ def _flat(row: Comparison) -> dict[str, Any]:
         "suite": row.suite,
         "group": row.group,
         "n": row.num_items,
+        "answers_a": row.num_answers[0],
+        "answers_b": row.num_answers[1],
         **_columns("accuracy_a", row.first),
         **_columns("accuracy_b", row.second),
         **_columns("difference", row.difference),
@@ -48,25 +54,51 @@ def comparison_json(rows: Sequence[Comparison], *, first: str, second: str) -> d
     return {
         "a": first,
         "b": second,
-        "test": "exact McNemar, two-sided, Holm-corrected",
+        "test": f"{_MCNEMAR if _have_one_answer(rows) else _SIGN}, two-sided, Holm-corrected",
         "interval": f"95 %, paired bootstrap over items, {NUM_DRAWS:,} draws",
         "significance": SIGNIFICANCE,
         "rows": [_flat(row) for row in rows],
     }
 
 
+def _have_one_answer(rows: Sequence[Comparison]) -> bool:
+    return all(row.has_one_answer for row in rows)
+
+
 def comparison_summary(rows: Sequence[Comparison], *, first: str, second: str) -> str:
     """``summary.md``: for each suite what is shown, in words, then its groups as a table."""
-    method = _METHOD.format(a=first, b=second, draws=NUM_DRAWS, significance=SIGNIFICANCE)
-    parts = [f"# {second} against {first}\n", method]
+    have_one = _have_one_answer(rows)
+    test = f"{_MCNEMAR} test" if have_one else _SIGN
+    method = _METHOD.format(
+        a=first, b=second, draws=NUM_DRAWS, significance=SIGNIFICANCE, test=test
+    )
+    parts = [f"# {second} against {first}\n", method if have_one else method + _SHARES]
     for whole in (row for row in rows if row.group == OVERALL):
         groups = [row for row in rows if row.suite == whole.suite and row.group != OVERALL]
         parts.append(f"## {whole.suite}: {whole.finding}\n")
         parts.append(_in_words(whole, first=first, second=second))
+        uneven = uneven_answers(whole, first=first, second=second)
+        if uneven:
+            parts.append(f"**Note:** {uneven}\n")
         if groups:
             parts.append(_groups_in_words(groups))
             parts.append(_table([*groups, whole], first=first, second=second))
     return "\n".join(parts)
+
+
+def uneven_answers(row: Comparison, *, first: str, second: str) -> str | None:
+    """What to say where the two did not give the same number of answers to each item."""
+    if len(set(row.num_answers)) == 1:
+        return None
+    return (
+        f"{first} has {_answers(row.num_answers[0])} to each item and {second}"
+        f" {_answers(row.num_answers[1])}, so the two answered with different settings: a"
+        " difference may be that of the settings."
+    )
+
+
+def _answers(number: int) -> str:
+    return "1 answer" if number == 1 else f"{number:,} answers"
 
 
 def _in_words(row: Comparison, *, first: str, second: str) -> str:
@@ -76,8 +108,19 @@ def _in_words(row: Comparison, *, first: str, second: str) -> str:
     return (
         f"{lead} Of {row.num_items:,} items {first} has {_share(row.first)} right and {second}"
         f" {_share(row.second)}: {_points(row.difference)} points, p {_p(row.p_corrected)}."
-        f" On {row.second_better:,} items only {second} is right, on {row.first_better:,} only"
-        f" {first}.\n"
+        f" {_discordant(row, first=first, second=second)}\n"
+    )
+
+
+def _discordant(row: Comparison, *, first: str, second: str) -> str:
+    if row.has_one_answer:
+        return (
+            f"On {row.second_better:,} items only {second} is right, on {row.first_better:,} only"
+            f" {first}."
+        )
+    return (
+        f"On {row.second_better:,} items {second} is right more often, on {row.first_better:,}"
+        f" {first}."
     )
 
 
@@ -91,7 +134,12 @@ def _groups_in_words(groups: Sequence[Comparison]) -> str:
 
 
 def _table(rows: Sequence[Comparison], *, first: str, second: str) -> str:
-    head = f"| group | items | {first} % | {second} % | difference | only {first} | only {second}"
+    counts = (
+        f"only {first} | only {second}"
+        if _have_one_answer(rows)
+        else f"{first} more often | {second} more often"
+    )
+    head = f"| group | items | {first} % | {second} % | difference | {counts}"
     lines = [f"{head} | p | p (Holm) | finding |", "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"]
     for row in rows:
         cells = (

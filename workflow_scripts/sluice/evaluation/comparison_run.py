@@ -9,6 +9,7 @@ from sluice.evaluation.comparison_report import (
     comparison_json,
     comparison_summary,
     comparison_table,
+    uneven_answers,
 )
 from sluice.evaluation.grades import OVERALL, GradedAnswer
 from sluice.evaluation.pairing import compare_suites, pair_items
@@ -59,7 +60,7 @@ def compare_subjects(
     ]
     rows = compare_suites(pairs, seed=settings.seed)
     table = comparison_table(rows)
-    write_csv(folder / "comparison.csv", table)
+    write_csv(folder / "comparison.csv", table, p_values=("p", "p_holm"))
     write_json(folder / "comparison.json", comparison_json(rows, first=first, second=second))
     plots = {
         "model_comparison": plot_model_comparison,
@@ -71,3 +72,6 @@ def compare_subjects(
     write_text(folder / "summary.md", comparison_summary(rows, first=first, second=second))
     for row in (row for row in rows if row.group == OVERALL):
         logger.info("%s: %s, %+.4f", row.suite, row.finding, row.difference.value)
+        uneven = uneven_answers(row, first=first, second=second)
+        if uneven:
+            logger.warning("%s: %s", row.suite, uneven)

@@ -63,9 +63,16 @@ class Comparison:
     """Items on which the first is right and the second is not (or less often)."""
     second_better: int
     p_value: float
-    """Exact McNemar test, two-sided."""
+    """Exact McNemar test, two-sided; a sign test where items have several answers."""
     p_corrected: float
     """After Holm, over the suites or over all groups of all suites."""
+    num_answers: tuple[int, int]
+    """Answers an item, of the first and of the second."""
+
+    @property
+    def has_one_answer(self) -> bool:
+        """Whether an item is right or wrong on both sides, not right by a share."""
+        return self.num_answers == (1, 1)
 
     @property
     def finding(self) -> Finding:
@@ -172,6 +179,7 @@ def _compare(pairs: Pairs, group: str, is_member_N: NDArray[np.bool_], *, seed: 
         second_better=second_better,
         p_value=p_value,
         p_corrected=p_value,
+        num_answers=pairs.num_answers,
     )
 
 

@@ -83,7 +83,8 @@ def sample_responses(
     graded = grade_completions(
         prompts, completions, grader=grader, deduplicate=settings.deduplicate
     )
-    summary = summarise(graded, seconds=seconds, used=dump_tracked(settings))
+    used = {**where, "prompts": str(prompts_path), "seed": seed, **dump_tracked(settings)}
+    summary = summarise(graded, seconds=seconds, used=used)
     write_sampled(output, list(zip(prompts, graded, strict=True)), summary=summary)
     clear_state(state)
 

@@ -37,7 +37,7 @@ def summarise(
     Args:
         graded: for each prompt its completions, the same number for all.
         seconds: time spent generating, interrupted runs included.
-        used: the settings, shown at the end.
+        used: model, prompts, seed and settings, shown at the end.
     """
     completions = [each for group in graded for each in group]
     num_accepted = sum(each.is_kept for each in completions)

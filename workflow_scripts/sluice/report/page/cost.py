@@ -36,12 +36,13 @@ def cost_section(
 
 
 def cost_headlines(section: Section) -> list[Headline]:
-    """The time of all steps."""
+    """The time of all jobs that are on record, those of other runs in this folder included."""
     steps = section.content["steps"]
     if not steps:
         return []
     jobs = sum(step["jobs"] for step in steps)
-    return [Headline(duration(section.content["total_s"]), "of computing", f"in {jobs:,} jobs")]
+    text = f"{jobs:,} job{'' if jobs == 1 else 's'} on record, other runs' in this folder included"
+    return [Headline(duration(section.content["total_s"]), "of computing", text)]
 
 
 def step_costs(folder: Path) -> list[dict[str, Any]]:

@@ -35,10 +35,18 @@ def evaluation_section(
         for result, path in zip(results, files.evaluations, strict=True)
     }
     comparisons = [read_artifact(path, COMPARISON) for path in files.comparisons]
+    kept_out, not_checked = _kept_out(sorted({each["suite"] for each in results}), configuration)
     content = {
+        "kept_out": kept_out,
+        "not_checked": not_checked,
         "results": sorted(results, key=lambda each: (each["suite"], each["subject"])),
         "verdicts": find_verdicts(results),
         "comparisons": comparisons,
+        "have_several": any(
+            max(row.get("answers_a", 1), row.get("answers_b", 1)) > 1
+            for comparison in comparisons
+            for row in comparison["rows"]
+        ),
         "pairs": [
             {**names, "changes": changes}
             for comparison in comparisons
@@ -132,6 +140,15 @@ def _references(configuration: Mapping[str, Any], suite: str) -> dict[str, Any]:
     if not file.is_file():
         return {}
     return {sample.id: sample.reference for sample in read_samples(file) if sample.reference}
+
+
+def _kept_out(
+    suites: Sequence[str], configuration: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """The suites whose text was dropped from training data, and those that were not looked for."""
+    texts = {Path(name) for name in configuration.get("data", {}).get("evaluation_texts", ())}
+    kept_out = [suite for suite in suites if suite_samples(configuration, suite) in texts]
+    return kept_out, [suite for suite in suites if suite not in kept_out]
 
 
 def find_verdicts(results: Sequence[Mapping[str, Any]]) -> list[str]:
