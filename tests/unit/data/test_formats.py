@@ -6,6 +6,7 @@ import pytest
 
 from sluice.data.formats import FORMATS, Resources, RowProblem, detect_format
 from sluice.errors import DataError
+from sluice.grading.legal_judgment import grade_legal_judgment
 
 ARTICLES = {"264": "第264条 盗窃", "67": "第67条 自首"}
 RESOURCES = Resources(ARTICLES, "法条：\n{articles}\n事实：\n{fact}\n")
@@ -348,6 +349,14 @@ def test_lawshift_case_becomes_prompt_and_judgement():
         "relevant_articles": ["264", "67"],
     }
     assert set(CASE) - found.used == {"court"}
+
+
+@pytest.mark.parametrize("charge", ["NV", "不违规"])
+def test_lawshift_case_without_a_violation_has_no_term(charge):
+    case = CASE | {"charge": charge, "prison_time": 0}
+    _, (_, answer) = _exchanges("lawshift", case)
+    assert answer == f"<answer> {charge} </answer>"
+    assert grade_legal_judgment(answer, _read("lawshift", case).reference).is_correct
 
 
 def test_lawshift_death_or_life_is_xt():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.errors import DataError
+from sluice.grading.legal_forms import clean, is_no_violation
 from sluice.law_cases import CaseProblem, read_law_case
 
 RawMessage = dict[str, str]
@@ -146,7 +147,10 @@ def from_lawshift(row: dict[str, Any], resources: Resources) -> Row:
         case = read_law_case(row, articles=resources.articles, template=resources.legal_prompt)
     except CaseProblem as problem:
         raise RowProblem(problem.reason, problem.detail) from None
-    answer = f"<answer> {case.charge} | {case.prison_time} </answer>"
+    # Without a violation there is no term: the graders call one a contradiction.
+    is_none = is_no_violation(clean(case.charge))
+    judgment = case.charge if is_none else f"{case.charge} | {case.prison_time}"
+    answer = f"<answer> {judgment} </answer>"
     used = {"fact", "relevant_articles", "charge", "prison_time"}
     return Row(_exchange(case.prompt, answer), used, reference=case.reference)
 
