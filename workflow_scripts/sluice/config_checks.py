@@ -4,7 +4,7 @@ Each check raises a ConfigError with the key, its file and a hint.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 _FLAG = re.compile(r"-[^0-9.]")
 # What the flywheel's adapters are called.
 _TURN = re.compile(r"turn_\d+")
+# What rules make of canonical samples: the built-in ones, those of a dataset, those of a turn.
+_DEMO_SAMPLES = (
+    *(
+        f"results/demo/{part}{name}.jsonl"
+        for name in ("numbers", "countries", "cases")
+        for part in ("", "heldout_")
+    ),
+    "results/demo/base_corpus.jsonl",
+)
+_DATA_STEPS = ("samples", "clean", "train", "test")
+_KEPT = ("selected", "random")
+_TURN_SAMPLES = re.compile(r"results/flywheel/turn_(0|[1-9]\d*)/sft_train\.jsonl")
 # Keys that name text files and folders.
 _TEXT_KEYS = (
     *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
@@ -32,13 +44,14 @@ _TEXT_KEYS = (
 
 
 def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None:
-    """Looks for the files that datasets and models name, before anything runs.
+    """Looks for the files that the configuration names, before anything runs.
 
-    Paths below ``results/`` are made by rules and are not looked for.
+    What is below ``results/`` need not be there; samples and prompts below it must then be what a
+    rule makes.
 
     Raises:
-        ConfigError: a local path does not exist, with the nearest name that does; or topics of the
-            flywheel are both learnt from and held out.
+        ConfigError: a local path does not exist, with the nearest name that does; no rule makes the
+            samples; or topics of the flywheel are both learnt from and held out.
         DataError: a file of topics is none.
     """
     for name, dataset in config.datasets.items():
@@ -46,12 +59,10 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
             path = getattr(dataset, key)
             _check_braces(path, ("datasets", name, key), files=files)
             if path and not path.startswith("results/") and not Path(path).exists():
-                folder = Path(path).parent
-                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
                 raise ConfigError(
                     f"'datasets.{name}.{key}' is '{path}', which does not exist",
                     where=place_of(("datasets", name, key), path, files),
-                    hint=nearest(Path(path).name, siblings[:200]),
+                    hint=nearest(Path(path).name, _names_beside(path)),
                 )
     bundle = config.core.bundle
     if bundle and not Path(bundle).is_dir():
@@ -60,13 +71,13 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
             where=place_of(("core", "bundle"), bundle, files),
         )
     for name, suite in config.suites.items():
-        for key in ("samples", "lawshift"):
-            path = getattr(suite, key)
-            if path and not path.startswith("results/") and not Path(path).exists():
-                raise ConfigError(
-                    f"'suites.{name}.{key}' is '{path}', which does not exist",
-                    where=place_of(("suites", name, key), path, files),
-                )
+        path = suite.lawshift
+        if path and not path.startswith("results/") and not Path(path).exists():
+            raise ConfigError(
+                f"'suites.{name}.lawshift' is '{path}', which does not exist",
+                where=place_of(("suites", name, "lawshift"), path, files),
+            )
+    _check_samples(config, files)
     _check_texts(config, files)
     _check_topics(config, files)
 
@@ -91,13 +102,61 @@ def _check_texts(config: "Config", files: Sequence[Path]) -> None:
         for path in (value,) if isinstance(value, str) else value:
             if not path.startswith("results/") and not Path(path).exists():
                 held = value if isinstance(value, str) else list(value)
-                folder = Path(path).parent
-                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
                 raise ConfigError(
                     f"'{section}.{key}' names '{path}', which does not exist",
                     where=place_of((section, key), held, files),
-                    hint=nearest(Path(path).name, siblings[:200]),
+                    hint=nearest(Path(path).name, _names_beside(path)),
                 )
+
+
+def _names_beside(path: str) -> list[str]:
+    folder = Path(path).parent
+    return [each.name for each in folder.iterdir()][:200] if folder.is_dir() else []
+
+
+def _check_samples(config: "Config", files: Sequence[Path]) -> None:
+    """Refuses samples that are not there and that no rule makes.
+
+    Snakemake would say "Nothing to be done" where an older result is there: without a rule for what
+    it was made from, that result counts as a source itself.
+    """
+    made = made_samples(config)
+    for place, held in _samples_named(config):
+        for path in (held,) if isinstance(held, str) else held:
+            if path in made or _TURN_SAMPLES.fullmatch(path) or Path(path).exists():
+                continue
+            is_result = path.startswith("results/")
+            how = "no rule makes under this configuration" if is_result else "does not exist"
+            hint = nearest(path, made) if is_result else None
+            raise ConfigError(
+                f"'{'.'.join(place)}' {'is' if path == held else 'names'} '{path}', which {how}",
+                where=place_of(place, held, files),
+                hint=hint or nearest(Path(path).name, _names_beside(path)),
+            )
+
+
+def _samples_named(config: "Config") -> Iterator[tuple[tuple[str, str, str], str | list[str]]]:
+    """Each key that names canonical samples, and what it holds."""
+    for name, task in config.tasks.items():
+        yield ("tasks", name, "prompts"), task.prompts
+    for name, adapter in config.adapters.items():
+        yield ("adapters", name, "samples"), list(adapter.samples)
+    for name, suite in config.suites.items():
+        if suite.samples:
+            yield ("suites", name, "samples"), suite.samples
+
+
+def made_samples(config: "Config") -> list[str]:
+    """The files of canonical samples that rules make, but those of the flywheel's turns."""
+    suites = [name for name, suite in config.suites.items() if suite.lawshift]
+    return [
+        *_DEMO_SAMPLES,
+        *(f"results/data/{name}/{step}.jsonl" for name in config.datasets for step in _DATA_STEPS),
+        *(f"results/{kept}/{name}.jsonl" for name in config.datasets for kept in _KEPT),
+        "results/selected_data.jsonl",
+        *(f"results/sampled/{name}/accepted.jsonl" for name in config.tasks),
+        *(f"results/suites/{name}.jsonl" for name in suites),
+    ]
 
 
 def _check_topics(config: "Config", files: Sequence[Path]) -> None:

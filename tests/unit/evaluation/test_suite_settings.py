@@ -71,7 +71,7 @@ def test_mistake_is_laid_to_the_file(tmp_path):
 
 
 def test_samples_that_are_not_there_are_named_before_anything_runs():
-    check_local_sources(_load(samples="results/made/later.jsonl"))
+    check_local_sources(_load(samples="results/data/d/test.jsonl"))
     with pytest.raises(ConfigError, match=r"'suites\.s\.samples' is 'no/such\.jsonl'"):
         check_local_sources(_load(samples="no/such.jsonl"))
     with pytest.raises(ConfigError, match=r"'suites\.s\.lawshift' is 'no/such'"):
