@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.config_files import place_of
 from sluice.errors import ConfigError, shorten_ids
 from sluice.model_families import shared_families
-from sluice.settings.engine import engine_problems
+from sluice.settings.engine import drawing_problems, engine_problems
 from sluice.settings.evaluation import suite_problems
 from sluice.topics import Topic, read_topics, shared_topics
 from sluice.validation import nearest
@@ -220,6 +220,11 @@ def check_names(config: "Config", files: Sequence[Path]) -> None:
                 where=place_of(("tasks", name, "precision"), task.precision, files),
                 expected=expected,
             )
+        for what, expected in drawing_problems(
+            f"tasks.{name}.", num_samples=task.num_samples, temperature=task.temperature
+        ):
+            place = place_of(("tasks", name, "temperature"), task.temperature, files)
+            raise ConfigError(what, where=place, expected=expected)
     for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
         is_given = "model" in holder.model_fields_set
         _check_model(

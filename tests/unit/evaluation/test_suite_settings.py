@@ -23,7 +23,7 @@ def _load(**suite):
         ({"samples": "x", "lawshift": "y"}, "'suites.s' has both of 'samples' and 'lawshift'"),
         ({"lawshift": "y"}, "'suites.s.grader' is 'exact'"),
         ({"samples": "x", "grader": "lawshift"}, "'suites.s.grader' is 'lawshift'"),
-        ({"samples": "x", "num_samples": 4}, "asks for 4 answers an item at temperature 0"),
+        ({"samples": "x", "num_samples": 4}, r"'suites\.s\.num_samples' is 4 at temperature 0"),
         (
             {"samples": "x", "engine": "openai", "precision": "float32"},
             "'suites.s.precision' is 'float32', and the engine is openai",
@@ -60,6 +60,13 @@ def test_precision_of_a_servers_task_is_refused():
     load_config({**MINIMAL, "tasks": {"t": {**task, "precision": "auto"}}})
     with pytest.raises(ConfigError, match=r"'tasks\.t\.precision' is 'bfloat16'"):
         load_config({**MINIMAL, "tasks": {"t": {**task, "precision": "bfloat16"}}})
+
+
+def test_several_completions_of_a_task_that_draws_nothing_are_refused():
+    task = {"model": "base", "prompts": "results/d.jsonl", "temperature": 0}
+    load_config({**MINIMAL, "tasks": {"t": {**task, "num_samples": 1}}})
+    with pytest.raises(ConfigError, match=r"'tasks\.t\.num_samples' is 8 at temperature 0"):
+        load_config({**MINIMAL, "tasks": {"t": task}})
 
 
 def test_mistake_is_laid_to_the_file(tmp_path):
