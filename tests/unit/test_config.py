@@ -370,3 +370,43 @@ def test_samples_that_are_there_or_that_a_rule_makes_are_taken(tmp_path, key):
     made = ("data/mm/train", "random/mm", "flywheel/turn_3/sft_train", "sampled/math/accepted")
     for path in (str(mine), *(f"results/{each}.jsonl" for each in made)):
         _check_samples(path, key=key)
+
+
+@pytest.mark.parametrize(
+    ("grader", "what"),
+    [
+        ({"grader": "label"}, r"'labels' is \[\]"),
+        ({"grader": "label", "labels": ["yes"]}, r"'labels' is \['yes'\]"),
+        ({"grader": "regex"}, "the grader 'regex' has no 'pattern'"),
+        ({"grader": "regex", "pattern": "("}, "no regular expression"),
+        ({"grader": "regex", "pattern": "(a)(b)"}, "has 2 groups"),
+        ({"grader": "regex", "pattern": "a"}, "has 0 groups"),
+        ({"labels": ["yes", "no"]}, "the grader is 'exact', which has no use for it"),
+    ],
+)
+def test_graders_that_cannot_be_made_are_refused_before_anything_runs(grader, what):
+    task = {"model": "base", "prompts": "p.jsonl", **grader}
+    with pytest.raises(ConfigError, match=rf"'tasks\.t': .*{what}"):
+        load_config({**MINIMAL, "tasks": {"t": task}})
+    with pytest.raises(ConfigError, match=rf"'suites\.s': .*{what}"):
+        load_config({**MINIMAL, "suites": {"s": {"samples": "s.jsonl", **grader}}})
+
+
+def test_focus_that_is_no_expression_is_refused_before_anything_runs():
+    adapter = {"model": "base", "samples": ["s.jsonl"], "focus": ["####", "re:("]}
+    with pytest.raises(ConfigError, match=r"'adapters\.own': 'focus' holds 're:\('"):
+        load_config({**MINIMAL, "adapters": {"own": adapter}})
+    with pytest.raises(ConfigError, match=r"'flywheel\.adapter': 'focus' holds 're:x\*'"):
+        load_config({**MINIMAL, "flywheel": {"adapter": {"focus": ["re:x*"]}}})
+
+
+def test_checking_a_configuration_imports_nothing_heavy():
+    code = "import sys, sluice.config; print({'torch', 'transformers', 'numpy'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "workflow_scripts",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"

@@ -86,6 +86,11 @@ VALUES: dict[str, Any] = {
     "gate.model": "other",
     "tasks.cases.model": "other",
 }
+# Keys that only one grader takes -> this grader, and their value.
+OF_GRADERS: dict[str, tuple[str, Any]] = {
+    "labels": ("label", ["another", "word"]),
+    "pattern": ("regex", "(another)"),
+}
 # Rules that the built-in configuration has no use for.
 NOT_PLANNED = {"tokenize_corpus", "evaluate_lawshift"}
 
@@ -128,12 +133,19 @@ def plans(tmp_path_factory):
         write_bundle(folder / name)
     # Whatever file a key names.
     (folder / "another").write_text('{"id": "x", "topic": "tea", "text": "A text."}\n')
-    configs = []
-    for name, key in KEYS.items():
-        value = VALUES[name] if name in VALUES else other_value(VALUES_OF_ALL, key, files=[])
-        configs.append(with_value(VALUES_OF_ALL, key, value))
+    configs = [_with_another(name, key) for name, key in KEYS.items()]
     first, *others = ask_for_plans(folder, [VALUES_OF_ALL, *configs], TARGETS)
     return first, dict(zip(KEYS, others, strict=True))
+
+
+def _with_another(name, key):
+    """The whole configuration with another value of one key, and the grader that takes it."""
+    if key[-1] in OF_GRADERS:
+        grader, value = OF_GRADERS[key[-1]]
+        values = with_value(VALUES_OF_ALL, (*key[:-1], "grader"), grader)
+        return with_value(values, key, value)
+    value = VALUES[name] if name in VALUES else other_value(VALUES_OF_ALL, key, files=[])
+    return with_value(VALUES_OF_ALL, key, value)
 
 
 def stale_jobs(before, now):

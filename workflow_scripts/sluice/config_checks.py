@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from sluice.config_files import place_of
 from sluice.errors import ConfigError, shorten_ids
+from sluice.focus_patterns import compile_focus
+from sluice.grading.choosing import make_grader
 from sluice.model_families import shared_families
+from sluice.settings.base import narrow
 from sluice.settings.engine import drawing_problems, engine_problems
 from sluice.settings.evaluation import suite_problems
+from sluice.settings.grading import GraderSettings
 from sluice.topics import Topic, read_topics, shared_topics
 from sluice.validation import nearest
 
@@ -225,6 +229,8 @@ def check_names(config: "Config", files: Sequence[Path]) -> None:
         ):
             place = place_of(("tasks", name, "temperature"), task.temperature, files)
             raise ConfigError(what, where=place, expected=expected)
+    _check_graders(config, files)
+    _check_focus(config, files)
     for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
         is_given = "model" in holder.model_fields_set
         _check_model(
@@ -287,6 +293,36 @@ def _check_adapters(config: "Config", files: Sequence[Path]) -> None:
                 where=place_of(("adapters", name, "samples"), [], files),
                 expected="at least one JSONL file",
             )
+
+
+def _check_graders(config: "Config", files: Sequence[Path]) -> None:
+    """Makes each grader once: their steps would do so only when the answers are there."""
+    for section, entries in (("tasks", config.tasks), ("suites", config.suites)):
+        for name, entry in entries.items():
+            try:
+                make_grader(narrow(entry, GraderSettings))
+            except ConfigError as error:
+                raise _said_of(error, (section, name), files) from None
+
+
+def _check_focus(config: "Config", files: Sequence[Path]) -> None:
+    """Compiles each phrase of adapters, also of those that the flywheel trains."""
+    entries = {("adapters", name): adapter for name, adapter in config.adapters.items()}
+    for path, settings in {**entries, ("flywheel", "adapter"): config.flywheel.adapter}.items():
+        try:
+            compile_focus(settings.focus)
+        except ConfigError as error:
+            raise _said_of(error, path, files) from None
+
+
+def _said_of(error: ConfigError, path: tuple[str, ...], files: Sequence[Path]) -> ConfigError:
+    """The error of a step's own check, with the entry of the configuration that it is about."""
+    return ConfigError(
+        f"'{'.'.join(path)}': {error.what}",
+        where=place_of(path, {}, files),
+        expected=error.expected,
+        hint=error.hint,
+    )
 
 
 def _check_judges(config: "Config", files: Sequence[Path]) -> None:

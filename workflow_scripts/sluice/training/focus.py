@@ -6,37 +6,9 @@ from typing import Any
 
 from sluice.chat import EncodedSample, render_with_spans
 from sluice.chat_tokens import tokenize
-from sluice.errors import ConfigError
+from sluice.focus_patterns import compile_focus
 from sluice.records import Sample
 from sluice.settings.training import TrainingData
-
-_REGEX_MARK = "re:"
-
-
-def compile_focus(focus: Sequence[str]) -> list[re.Pattern[str]]:
-    """Phrases, taken as they are, and regular expressions, which begin with ``re:``.
-
-    Raises:
-        ConfigError: an expression is illegal or matches nothing at all but the empty text.
-    """
-    return [_compile(each) for each in focus]
-
-
-def _compile(phrase: str) -> re.Pattern[str]:
-    is_regex = phrase.startswith(_REGEX_MARK)
-    try:
-        pattern = re.compile(phrase.removeprefix(_REGEX_MARK) if is_regex else re.escape(phrase))
-    except re.error as error:
-        raise ConfigError(
-            f"'focus' holds {phrase!r}, which is no regular expression: {error}",
-            hint="without 're:' the phrase is searched for as it is",
-        ) from None
-    if pattern.fullmatch(""):
-        raise ConfigError(
-            f"'focus' holds {phrase!r}, which matches the empty text",
-            expected="a phrase, or 're:' and an expression that matches at least one character",
-        )
-    return pattern
 
 
 def weigh_tokens(
