@@ -366,7 +366,7 @@ def test_samples_that_are_not_there_and_that_no_rule_makes_are_refused(
 @pytest.mark.parametrize("key", SAMPLES_KEYS)
 def test_samples_that_are_there_or_that_a_rule_makes_are_taken(tmp_path, key):
     mine = tmp_path / "mine.jsonl"
-    mine.touch()
+    mine.touch()  # without a reference that a suite's grader could not use
     made = ("data/mm/train", "random/mm", "flywheel/turn_3/sft_train", "sampled/math/accepted")
     for path in (str(mine), *(f"results/{each}.jsonl" for each in made)):
         _check_samples(path, key=key)

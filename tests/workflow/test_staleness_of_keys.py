@@ -16,6 +16,7 @@ from support import ROOT, clone
 from sluice.config import ENTRY_SETTINGS, RULE_SETTINGS, load_config
 from sluice.config_files import merge
 from sluice.fingerprint import code_hash
+from sluice.records import Message, Sample, write_samples
 
 TARGETS = (
     "all",
@@ -84,6 +85,9 @@ VALUES: dict[str, Any] = {
     "flywheel.adapter.trackers": ["mlflow"],
     "flywheel.model": "other",
     "gate.model": "other",
+    "suites.cases.base_url": "http://localhost:1/v1",
+    "suites.cases.samples": "another.jsonl",
+    "tasks.cases.base_url": "http://localhost:1/v1",
     "tasks.cases.model": "other",
 }
 # Keys that only one grader takes -> this grader, and their value.
@@ -133,6 +137,9 @@ def plans(tmp_path_factory):
         write_bundle(folder / name)
     # Whatever file a key names.
     (folder / "another").write_text('{"id": "x", "topic": "tea", "text": "A text."}\n')
+    question = Message(role="user", content="Which?")
+    sample = Sample(messages=[question], dataset="d", id="x", reference={"answer": "a"})
+    write_samples(folder / "another.jsonl", [sample])
     configs = [_with_another(name, key) for name, key in KEYS.items()]
     first, *others = ask_for_plans(folder, [VALUES_OF_ALL, *configs], TARGETS)
     return first, dict(zip(KEYS, others, strict=True))

@@ -5,14 +5,16 @@ Each check raises a ConfigError with the key, its file and a hint.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.config_files import place_of
-from sluice.errors import ConfigError, shorten_ids
+from sluice.errors import ConfigError, GradingError, shorten_ids
 from sluice.focus_patterns import compile_focus
 from sluice.grading.choosing import make_grader
 from sluice.model_families import shared_families
+from sluice.records import read_samples
 from sluice.settings.base import narrow
 from sluice.settings.engine import drawing_problems, engine_problems
 from sluice.settings.evaluation import suite_problems
@@ -39,6 +41,8 @@ _DEMO_SAMPLES = (
 _DATA_STEPS = ("samples", "clean", "train", "test")
 _KEPT = ("selected", "random")
 _TURN_SAMPLES = re.compile(r"results/flywheel/turn_(0|[1-9]\d*)/sft_train\.jsonl")
+# A wrong grader is so for all of them, and every job looks anew.
+_REFERENCES_LOOKED_AT = 1000
 # Keys that name text files and folders.
 _TEXT_KEYS = (
     *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
@@ -56,7 +60,8 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
     Raises:
         ConfigError: a local path does not exist, with the nearest name that does; no rule makes the
             samples; or topics of the flywheel are both learnt from and held out.
-        DataError: a file of topics is none.
+        DataError: a file of topics, or of a suite's samples, is none.
+        GradingError: a suite's grader cannot compare with the references of its samples.
     """
     for name, dataset in config.datasets.items():
         for key in ("path", "articles", "truth"):
@@ -82,6 +87,7 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
                 where=place_of(("suites", name, "lawshift"), path, files),
             )
     _check_samples(config, files)
+    _check_references(config)
     _check_texts(config, files)
     _check_topics(config, files)
 
@@ -137,6 +143,27 @@ def _check_samples(config: "Config", files: Sequence[Path]) -> None:
                 where=place_of(place, held, files),
                 hint=hint or nearest(Path(path).name, _names_beside(path)),
             )
+
+
+def _check_references(config: "Config") -> None:
+    """Lets graders look at the first references of suites, before there are answers to grade.
+
+    Only at files that no rule makes: what is below ``results/`` may be made anew in this run.
+    """
+    for name, suite in config.suites.items():
+        if not suite.samples or suite.samples.startswith("results/"):
+            continue
+        grader = make_grader(narrow(suite, GraderSettings))
+        for sample in islice(read_samples(Path(suite.samples)), _REFERENCES_LOOKED_AT):
+            try:
+                grader("", sample.reference or {})
+            except GradingError as error:
+                raise GradingError(
+                    f"'suites.{name}' cannot grade the sample '{sample.id}': {error.what}",
+                    where=suite.samples,
+                    expected=error.expected,
+                    hint=error.hint or "choose the grader that fits the samples",
+                ) from None
 
 
 def _samples_named(config: "Config") -> Iterator[tuple[tuple[str, str, str], str | list[str]]]:

@@ -6,7 +6,8 @@ from support import ROOT
 
 from sluice.config import load_config, suite_settings
 from sluice.config_checks import check_local_sources
-from sluice.errors import ConfigError
+from sluice.errors import ConfigError, GradingError
+from sluice.records import Sample, write_samples
 from sluice.settings.evaluation import GenerateAnswers, GradeAnswers
 
 MINIMAL = {"datasets": {"d": {"path": "results/d.jsonl"}}, "models": {"base": {"build": "base"}}}
@@ -83,6 +84,24 @@ def test_samples_that_are_not_there_are_named_before_anything_runs():
         check_local_sources(_load(samples="no/such.jsonl"))
     with pytest.raises(ConfigError, match=r"'suites\.s\.lawshift' is 'no/such'"):
         check_local_sources(_load(lawshift="no/such", grader="lawshift"))
+
+
+def test_references_that_the_grader_cannot_use_are_named_before_anything_is_answered(tmp_path):
+    file = tmp_path / "heldout.jsonl"
+    question = [{"role": "user", "content": "1 + 1?"}]
+    references = [{"answer": "2"}, {"answer": "two"}]
+    samples = [
+        Sample(messages=question, dataset="d", id=f"d_{n}", reference=reference)
+        for n, reference in enumerate(references)
+    ]
+    write_samples(file, samples)
+    check_local_sources(_load(samples=str(file)))
+    with pytest.raises(GradingError, match=r"'suites\.s' cannot grade the sample 'd_1'") as caught:
+        check_local_sources(_load(samples=str(file), grader="number"))
+    assert caught.value.where == str(file)
+    write_samples(file, [Sample(messages=question, dataset="d", id="d_0")])
+    with pytest.raises(GradingError, match="cannot grade the sample 'd_0'"):
+        check_local_sources(_load(samples=str(file)))
 
 
 def test_each_script_gets_its_part_of_a_suite_and_the_seed():
