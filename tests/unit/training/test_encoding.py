@@ -115,6 +115,16 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
         _load(tmp_path, [silent])
 
 
+def test_nothing_left_of_sampled_completions_says_where_the_reasons_are(tmp_path):
+    with pytest.raises(TrainingError, match="the files are empty") as caught:
+        _load(tmp_path, [])
+    assert caught.value.hint is None
+    (tmp_path / "sampling_stats.json").write_text("{}")
+    with pytest.raises(TrainingError) as caught:
+        _load(tmp_path, [])
+    assert f"'rejected' in {tmp_path / 'sampling_stats.json'}" in caught.value.hint
+
+
 def test_id_that_stands_twice_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"1 ids stand twice \(t_003\)"):
         _load(tmp_path, [make_sample(3, "a", "b"), make_sample(3, "c", "d")])

@@ -57,9 +57,17 @@ def load_training_samples(
             f"no sample is left to learn from ({ledger.reasons() or 'the files are empty'})",
             where=", ".join(str(path) for path in paths),
             expected="at least one sample with an assistant message",
+            hint=None if ledger.rows_in else _where_reasons_are(paths),
         )
     _check_ids(kept, paths)
     return sorted(kept, key=lambda sample: sample.id)
+
+
+def _where_reasons_are(paths: Sequence[Path]) -> str | None:
+    """Where sample_responses says why it kept nothing, if it made one of the empty files."""
+    beside = [path.parent / "sampling_stats.json" for path in paths]
+    found = ", ".join(str(path) for path in beside if path.is_file())
+    return f"why no completion was kept is counted under 'rejected' in {found}" if found else None
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[Sample]:
