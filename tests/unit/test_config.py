@@ -21,6 +21,7 @@ from sluice.config import (
     load_config,
     settings_for,
 )
+from sluice.config_checks import check_local_sources
 from sluice.errors import ConfigError
 from sluice.settings.base import dump_tracked, to_flags, untracked_names
 
@@ -326,3 +327,86 @@ def test_configuration_is_read_without_torch_and_datasets():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def _check_samples(path, *, key):
+    values: dict[str, Any] = {"datasets": {"mm": {"hub": "mm"}}, "models": MINIMAL["models"]}
+    values["tasks"] = {"math": {"model": "base", "prompts": "results/data/mm/train.jsonl"}}
+    values["adapters"] = {"own": {"model": "base", "samples": ["results/selected_data.jsonl"]}}
+    values["suites"] = {"math": {"samples": "results/data/mm/test.jsonl"}}
+    section, name, field = key.split(".")
+    values[section][name][field] = [path] if section == "adapters" else path
+    check_local_sources(load_config(values))
+
+
+SAMPLES_KEYS = ("tasks.math.prompts", "adapters.own.samples", "suites.math.samples")
+
+
+@pytest.mark.parametrize("key", SAMPLES_KEYS)
+@pytest.mark.parametrize(
+    ("path", "what", "near"),
+    [
+        ("results/sampled/maths/accepted.jsonl", "no rule makes", "results/sampled/math/accepted"),
+        ("results/data/mm/trian.jsonl", "no rule makes", "results/data/mm/train.jsonl"),
+        ("results/flywheel/turn_01/sft_train.jsonl", "no rule makes", "results/"),
+        ("READMEE.md", "which does not exist", "README.md"),
+        ("no/such/folder.jsonl", "which does not exist", None),
+    ],
+)
+def test_samples_that_are_not_there_and_that_no_rule_makes_are_refused(
+    monkeypatch, key, path, what, near
+):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ConfigError, match=f"'{key}' (is|names) '{path}', which ") as caught:
+        _check_samples(path, key=key)
+    assert what in caught.value.what
+    assert (near or "") in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("key", SAMPLES_KEYS)
+def test_samples_that_are_there_or_that_a_rule_makes_are_taken(tmp_path, key):
+    mine = tmp_path / "mine.jsonl"
+    mine.touch()  # without a reference that a suite's grader could not use
+    made = ("data/mm/train", "random/mm", "flywheel/turn_3/sft_train", "sampled/math/accepted")
+    for path in (str(mine), *(f"results/{each}.jsonl" for each in made)):
+        _check_samples(path, key=key)
+
+
+@pytest.mark.parametrize(
+    ("grader", "what"),
+    [
+        ({"grader": "label"}, r"'labels' is \[\]"),
+        ({"grader": "label", "labels": ["yes"]}, r"'labels' is \['yes'\]"),
+        ({"grader": "regex"}, "the grader 'regex' has no 'pattern'"),
+        ({"grader": "regex", "pattern": "("}, "no regular expression"),
+        ({"grader": "regex", "pattern": "(a)(b)"}, "has 2 groups"),
+        ({"grader": "regex", "pattern": "a"}, "has 0 groups"),
+        ({"labels": ["yes", "no"]}, "the grader is 'exact', which has no use for it"),
+    ],
+)
+def test_graders_that_cannot_be_made_are_refused_before_anything_runs(grader, what):
+    task = {"model": "base", "prompts": "p.jsonl", **grader}
+    with pytest.raises(ConfigError, match=rf"'tasks\.t': .*{what}"):
+        load_config({**MINIMAL, "tasks": {"t": task}})
+    with pytest.raises(ConfigError, match=rf"'suites\.s': .*{what}"):
+        load_config({**MINIMAL, "suites": {"s": {"samples": "s.jsonl", **grader}}})
+
+
+def test_focus_that_is_no_expression_is_refused_before_anything_runs():
+    adapter = {"model": "base", "samples": ["s.jsonl"], "focus": ["####", "re:("]}
+    with pytest.raises(ConfigError, match=r"'adapters\.own': 'focus' holds 're:\('"):
+        load_config({**MINIMAL, "adapters": {"own": adapter}})
+    with pytest.raises(ConfigError, match=r"'flywheel\.adapter': 'focus' holds 're:x\*'"):
+        load_config({**MINIMAL, "flywheel": {"adapter": {"focus": ["re:x*"]}}})
+
+
+def test_checking_a_configuration_imports_nothing_heavy():
+    code = "import sys, sluice.config; print({'torch', 'transformers', 'numpy'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "workflow_scripts",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"

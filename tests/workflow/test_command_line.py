@@ -72,6 +72,13 @@ WRONG = {
         {"datasets": {"mine": {"format": "alpaca"}}},
         ["'datasets.mine' has neither of 'path' and 'hub'"],
     ),
+    "misspelt samples": (
+        {"adapters": {"rft": {"samples": ["results/sampled/case/accepted.jsonl"]}}},
+        [
+            "names 'results/sampled/case/accepted.jsonl', which no rule makes",
+            "did you mean 'results/sampled/cases/accepted.jsonl'?",
+        ],
+    ),
     "name with a slash": ({"datasets": {"../up": {"path": "x"}}}, ["../up"]),
 }
 

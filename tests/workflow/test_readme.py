@@ -142,6 +142,17 @@ def test_example_of_the_guide_plans_what_it_says(fresh, tmp_path, names, targets
         assert "make_demo_data" not in planned
 
 
+@pytest.mark.parametrize("text", [README, GUIDE], ids=["README", "guide"])
+def test_commands_of_examples_with_vllm_bring_its_environment(text):
+    """The command that stands behind an example, and names its file."""
+    examples = [each for each in blocks("yaml", text) if "engine: vllm" in each]
+    assert examples
+    for example in examples:
+        name = example.split()[1].rstrip(",")
+        (command,) = [each for each in blocks("", text) if name in each and "snakemake" in each]
+        assert "--sdm conda --configfile" in command
+
+
 def test_every_example_of_the_guide_is_tried():
     assert {name for names, *_ in GUIDE_PLANS for name in names.split()} == set(GUIDE_EXAMPLES)
 

@@ -5,7 +5,8 @@ import re
 import pytest
 from support import ROOT
 
-from sluice.config import ENTRY_SETTINGS, NESTED_RULES, RULE_SETTINGS
+from sluice.config import ENTRY_SETTINGS, NESTED_RULES, RULE_SETTINGS, load_config
+from sluice.config_checks import made_samples
 from sluice.settings.base import untracked_names
 
 RULE_FILES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
@@ -90,3 +91,30 @@ def test_rule_file_is_short_and_opens_with_what_it_needs_and_makes(file):
 )
 def test_script_is_thin(script):
     assert len(script.read_text().splitlines()) <= 60
+
+
+# Outputs in JSON Lines that hold other things than canonical samples.
+_NO_SAMPLES = re.compile(r"rejected|completions|answers|topics|items|results/evaluation/")
+
+
+def test_samples_that_configurations_may_name_are_those_that_rules_make():
+    config = load_config(
+        {
+            "datasets": {"DATASET": {"path": "x"}},
+            "models": {"base": {"build": "base"}},
+            "tasks": {"TASK": {"model": "base", "prompts": "x"}},
+            "suites": {"SUITE": {"lawshift": "x", "grader": "lawshift"}},
+        }
+    )
+    known = {
+        re.sub("DATASET|TASK|SUITE", lambda found: f"{{{found[0].lower()}}}", path)
+        for path in made_samples(config)
+    }
+    outputs = {
+        path
+        for case in ALL_RULES
+        for block in re.findall(r"^    output:\n((?: {8}.*\n)+)", case.values[1], re.MULTILINE)
+        for path in re.findall(r'"(results/[^"]+\.jsonl)"', block)
+    }
+    turns = "results/flywheel/turn_{turn}/sft_train.jsonl"
+    assert known | {turns} == {path for path in outputs if not _NO_SAMPLES.search(path)}

@@ -16,6 +16,7 @@ from support import ROOT, clone
 from sluice.config import ENTRY_SETTINGS, RULE_SETTINGS, load_config
 from sluice.config_files import merge
 from sluice.fingerprint import code_hash
+from sluice.records import Message, Sample, write_samples
 
 TARGETS = (
     "all",
@@ -84,7 +85,15 @@ VALUES: dict[str, Any] = {
     "flywheel.adapter.trackers": ["mlflow"],
     "flywheel.model": "other",
     "gate.model": "other",
+    "suites.cases.base_url": "http://localhost:1/v1",
+    "suites.cases.samples": "another.jsonl",
+    "tasks.cases.base_url": "http://localhost:1/v1",
     "tasks.cases.model": "other",
+}
+# Keys that only one grader takes -> this grader, and their value.
+OF_GRADERS: dict[str, tuple[str, Any]] = {
+    "labels": ("label", ["another", "word"]),
+    "pattern": ("regex", "(another)"),
 }
 # Rules that the built-in configuration has no use for.
 NOT_PLANNED = {"tokenize_corpus", "evaluate_lawshift"}
@@ -128,12 +137,22 @@ def plans(tmp_path_factory):
         write_bundle(folder / name)
     # Whatever file a key names.
     (folder / "another").write_text('{"id": "x", "topic": "tea", "text": "A text."}\n')
-    configs = []
-    for name, key in KEYS.items():
-        value = VALUES[name] if name in VALUES else other_value(VALUES_OF_ALL, key, files=[])
-        configs.append(with_value(VALUES_OF_ALL, key, value))
+    question = Message(role="user", content="Which?")
+    sample = Sample(messages=[question], dataset="d", id="x", reference={"answer": "a"})
+    write_samples(folder / "another.jsonl", [sample])
+    configs = [_with_another(name, key) for name, key in KEYS.items()]
     first, *others = ask_for_plans(folder, [VALUES_OF_ALL, *configs], TARGETS)
     return first, dict(zip(KEYS, others, strict=True))
+
+
+def _with_another(name, key):
+    """The whole configuration with another value of one key, and the grader that takes it."""
+    if key[-1] in OF_GRADERS:
+        grader, value = OF_GRADERS[key[-1]]
+        values = with_value(VALUES_OF_ALL, (*key[:-1], "grader"), grader)
+        return with_value(values, key, value)
+    value = VALUES[name] if name in VALUES else other_value(VALUES_OF_ALL, key, files=[])
+    return with_value(VALUES_OF_ALL, key, value)
 
 
 def stale_jobs(before, now):

@@ -4,15 +4,21 @@ Each check raises a ConfigError with the key, its file and a hint.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sluice.config_files import place_of
-from sluice.errors import ConfigError, shorten_ids
+from sluice.errors import ConfigError, GradingError, shorten_ids
+from sluice.focus_patterns import compile_focus
+from sluice.grading.choosing import make_grader
 from sluice.model_families import shared_families
-from sluice.settings.engine import engine_problems
+from sluice.records import read_samples
+from sluice.settings.base import narrow
+from sluice.settings.engine import drawing_problems, engine_problems
 from sluice.settings.evaluation import suite_problems
+from sluice.settings.grading import GraderSettings
 from sluice.topics import Topic, read_topics, shared_topics
 from sluice.validation import nearest
 
@@ -23,6 +29,20 @@ if TYPE_CHECKING:
 _FLAG = re.compile(r"-[^0-9.]")
 # What the flywheel's adapters are called.
 _TURN = re.compile(r"turn_\d+")
+# What rules make of canonical samples: the built-in ones, those of a dataset, those of a turn.
+_DEMO_SAMPLES = (
+    *(
+        f"results/demo/{part}{name}.jsonl"
+        for name in ("numbers", "countries", "cases")
+        for part in ("", "heldout_")
+    ),
+    "results/demo/base_corpus.jsonl",
+)
+_DATA_STEPS = ("samples", "clean", "train", "test")
+_KEPT = ("selected", "random")
+_TURN_SAMPLES = re.compile(r"results/flywheel/turn_(0|[1-9]\d*)/sft_train\.jsonl")
+# A wrong grader is so for all of them, and every job looks anew.
+_REFERENCES_LOOKED_AT = 1000
 # Keys that name text files and folders.
 _TEXT_KEYS = (
     *(("tokenizer", key) for key in ("text", "unseen_text", "domains")),
@@ -32,26 +52,26 @@ _TEXT_KEYS = (
 
 
 def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None:
-    """Looks for the files that datasets and models name, before anything runs.
+    """Looks for the files that the configuration names, before anything runs.
 
-    Paths below ``results/`` are made by rules and are not looked for.
+    What is below ``results/`` need not be there; samples and prompts below it must then be what a
+    rule makes.
 
     Raises:
-        ConfigError: a local path does not exist, with the nearest name that does; or topics of the
-            flywheel are both learnt from and held out.
-        DataError: a file of topics is none.
+        ConfigError: a local path does not exist, with the nearest name that does; no rule makes the
+            samples; or topics of the flywheel are both learnt from and held out.
+        DataError: a file of topics, or of a suite's samples, is none.
+        GradingError: a suite's grader cannot compare with the references of its samples.
     """
     for name, dataset in config.datasets.items():
         for key in ("path", "articles", "truth"):
             path = getattr(dataset, key)
             _check_braces(path, ("datasets", name, key), files=files)
             if path and not path.startswith("results/") and not Path(path).exists():
-                folder = Path(path).parent
-                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
                 raise ConfigError(
                     f"'datasets.{name}.{key}' is '{path}', which does not exist",
                     where=place_of(("datasets", name, key), path, files),
-                    hint=nearest(Path(path).name, siblings[:200]),
+                    hint=nearest(Path(path).name, _names_beside(path)),
                 )
     bundle = config.core.bundle
     if bundle and not Path(bundle).is_dir():
@@ -60,13 +80,14 @@ def check_local_sources(config: "Config", *, files: Sequence[Path] = ()) -> None
             where=place_of(("core", "bundle"), bundle, files),
         )
     for name, suite in config.suites.items():
-        for key in ("samples", "lawshift"):
-            path = getattr(suite, key)
-            if path and not path.startswith("results/") and not Path(path).exists():
-                raise ConfigError(
-                    f"'suites.{name}.{key}' is '{path}', which does not exist",
-                    where=place_of(("suites", name, key), path, files),
-                )
+        path = suite.lawshift
+        if path and not path.startswith("results/") and not Path(path).exists():
+            raise ConfigError(
+                f"'suites.{name}.lawshift' is '{path}', which does not exist",
+                where=place_of(("suites", name, "lawshift"), path, files),
+            )
+    _check_samples(config, files)
+    _check_references(config)
     _check_texts(config, files)
     _check_topics(config, files)
 
@@ -91,13 +112,82 @@ def _check_texts(config: "Config", files: Sequence[Path]) -> None:
         for path in (value,) if isinstance(value, str) else value:
             if not path.startswith("results/") and not Path(path).exists():
                 held = value if isinstance(value, str) else list(value)
-                folder = Path(path).parent
-                siblings = [each.name for each in folder.iterdir()] if folder.is_dir() else []
                 raise ConfigError(
                     f"'{section}.{key}' names '{path}', which does not exist",
                     where=place_of((section, key), held, files),
-                    hint=nearest(Path(path).name, siblings[:200]),
+                    hint=nearest(Path(path).name, _names_beside(path)),
                 )
+
+
+def _names_beside(path: str) -> list[str]:
+    folder = Path(path).parent
+    return [each.name for each in folder.iterdir()][:200] if folder.is_dir() else []
+
+
+def _check_samples(config: "Config", files: Sequence[Path]) -> None:
+    """Refuses samples that are not there and that no rule makes.
+
+    Snakemake would say "Nothing to be done" where an older result is there: without a rule for what
+    it was made from, that result counts as a source itself.
+    """
+    made = made_samples(config)
+    for place, held in _samples_named(config):
+        for path in (held,) if isinstance(held, str) else held:
+            if path in made or _TURN_SAMPLES.fullmatch(path) or Path(path).exists():
+                continue
+            is_result = path.startswith("results/")
+            how = "no rule makes under this configuration" if is_result else "does not exist"
+            hint = nearest(path, made) if is_result else None
+            raise ConfigError(
+                f"'{'.'.join(place)}' {'is' if path == held else 'names'} '{path}', which {how}",
+                where=place_of(place, held, files),
+                hint=hint or nearest(Path(path).name, _names_beside(path)),
+            )
+
+
+def _check_references(config: "Config") -> None:
+    """Lets graders look at the first references of suites, before there are answers to grade.
+
+    Only at files that no rule makes: what is below ``results/`` may be made anew in this run.
+    """
+    for name, suite in config.suites.items():
+        if not suite.samples or suite.samples.startswith("results/"):
+            continue
+        grader = make_grader(narrow(suite, GraderSettings))
+        for sample in islice(read_samples(Path(suite.samples)), _REFERENCES_LOOKED_AT):
+            try:
+                grader("", sample.reference or {})
+            except GradingError as error:
+                raise GradingError(
+                    f"'suites.{name}' cannot grade the sample '{sample.id}': {error.what}",
+                    where=suite.samples,
+                    expected=error.expected,
+                    hint=error.hint or "choose the grader that fits the samples",
+                ) from None
+
+
+def _samples_named(config: "Config") -> Iterator[tuple[tuple[str, str, str], str | list[str]]]:
+    """Each key that names canonical samples, and what it holds."""
+    for name, task in config.tasks.items():
+        yield ("tasks", name, "prompts"), task.prompts
+    for name, adapter in config.adapters.items():
+        yield ("adapters", name, "samples"), list(adapter.samples)
+    for name, suite in config.suites.items():
+        if suite.samples:
+            yield ("suites", name, "samples"), suite.samples
+
+
+def made_samples(config: "Config") -> list[str]:
+    """The files of canonical samples that rules make, but those of the flywheel's turns."""
+    suites = [name for name, suite in config.suites.items() if suite.lawshift]
+    return [
+        *_DEMO_SAMPLES,
+        *(f"results/data/{name}/{step}.jsonl" for name in config.datasets for step in _DATA_STEPS),
+        *(f"results/{kept}/{name}.jsonl" for name in config.datasets for kept in _KEPT),
+        "results/selected_data.jsonl",
+        *(f"results/sampled/{name}/accepted.jsonl" for name in config.tasks),
+        *(f"results/suites/{name}.jsonl" for name in suites),
+    ]
 
 
 def _check_topics(config: "Config", files: Sequence[Path]) -> None:
@@ -161,6 +251,13 @@ def check_names(config: "Config", files: Sequence[Path]) -> None:
                 where=place_of(("tasks", name, "precision"), task.precision, files),
                 expected=expected,
             )
+        for what, expected in drawing_problems(
+            f"tasks.{name}.", num_samples=task.num_samples, temperature=task.temperature
+        ):
+            place = place_of(("tasks", name, "temperature"), task.temperature, files)
+            raise ConfigError(what, where=place, expected=expected)
+    _check_graders(config, files)
+    _check_focus(config, files)
     for section, holder in (("gate", config.gate), ("flywheel", config.flywheel)):
         is_given = "model" in holder.model_fields_set
         _check_model(
@@ -223,6 +320,36 @@ def _check_adapters(config: "Config", files: Sequence[Path]) -> None:
                 where=place_of(("adapters", name, "samples"), [], files),
                 expected="at least one JSONL file",
             )
+
+
+def _check_graders(config: "Config", files: Sequence[Path]) -> None:
+    """Makes each grader once: their steps would do so only when the answers are there."""
+    for section, entries in (("tasks", config.tasks), ("suites", config.suites)):
+        for name, entry in entries.items():
+            try:
+                make_grader(narrow(entry, GraderSettings))
+            except ConfigError as error:
+                raise _said_of(error, (section, name), files) from None
+
+
+def _check_focus(config: "Config", files: Sequence[Path]) -> None:
+    """Compiles each phrase of adapters, also of those that the flywheel trains."""
+    entries = {("adapters", name): adapter for name, adapter in config.adapters.items()}
+    for path, settings in {**entries, ("flywheel", "adapter"): config.flywheel.adapter}.items():
+        try:
+            compile_focus(settings.focus)
+        except ConfigError as error:
+            raise _said_of(error, path, files) from None
+
+
+def _said_of(error: ConfigError, path: tuple[str, ...], files: Sequence[Path]) -> ConfigError:
+    """The error of a step's own check, with the entry of the configuration that it is about."""
+    return ConfigError(
+        f"'{'.'.join(path)}': {error.what}",
+        where=place_of(path, {}, files),
+        expected=error.expected,
+        hint=error.hint,
+    )
 
 
 def _check_judges(config: "Config", files: Sequence[Path]) -> None:

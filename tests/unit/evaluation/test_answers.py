@@ -68,7 +68,7 @@ def test_answer_at_the_token_limit_is_cut_off(tmp_path):
 
 
 def test_several_greedy_answers_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="'num_samples' is 3 at 'temperature' 0"):
+    with pytest.raises(ConfigError, match="'num_samples' is 3 at temperature 0"):
         _generate([make_item(1, "1")], tmp_path, num_samples=3)
 
 

@@ -236,6 +236,7 @@ def test_law_cases_are_graded_by_charge_and_term(inputs, tmp_path):
         (("--engine", "vllm"), "envs/vllm.yaml"),
         (("--device", "cuda:7"), "usable GPUs"),
         (("--engine", "openai", "--precision", "float32"), "whose server chooses its precision"),
+        (("--temperature", "0"), "'num_samples' is 4 at temperature 0"),
     ],
 )
 def test_mistake_is_one_message_without_traceback(inputs, tmp_path, more, message):

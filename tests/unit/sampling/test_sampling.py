@@ -177,6 +177,20 @@ def test_with_all_kept_the_count_is_larger(tmp_path):
     assert [entry["num_correct_for_this_sample"] for entry in entries] == [3, 3, 3, 1]
 
 
+def test_nothing_kept_is_a_warning_that_says_where_the_reasons_are(tmp_path, caplog):
+    _write(tmp_path)
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
+    prompts = [_prompt(0, "a0")]
+    graded = grade_completions(
+        prompts, [Completion("no", 3, "stop")], grader=EXACT, deduplicate="once"
+    )
+    paired = list(zip(prompts, graded, strict=True))
+    write_sampled(tmp_path / "sampled_data.json", paired, summary={"samples": 1})
+    (warning,) = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "no completion is kept" in warning
+    assert str(tmp_path / "sampling_stats.json") in warning
+
+
 def test_books_hold_every_completion(tmp_path):
     _write(tmp_path)
     ledger = read_ledger(tmp_path / "sampled_data.ledger.json")

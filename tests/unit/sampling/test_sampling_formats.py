@@ -131,8 +131,19 @@ def test_law_case_without_a_field_is_an_error(tmp_path, name):
 
 def test_law_cases_without_articles_are_an_error(tmp_path):
     (tmp_path / "cases.json").write_text(json.dumps([CASE]))
-    with pytest.raises(DataError, match="statute is missing"):
+    with pytest.raises(DataError, match="statute is missing") as caught:
         read_prompts(tmp_path / "cases.json", articles=None, legal_prompt=LEGAL_PROMPT)
+    assert "convert_dataset.py makes canonical samples" in caught.value.hint
+    assert f"--path {tmp_path / 'cases.json'} --dataset cases" in caught.value.hint
+
+
+def test_articles_for_canonical_samples_are_an_error(tmp_path):
+    write_samples(tmp_path / "s.jsonl", [_sample(0)])
+    (tmp_path / "articles.json").write_text(json.dumps(ARTICLES))
+    with pytest.raises(DataError, match=r"s\.jsonl holds no LawShift cases"):
+        read_prompts(
+            tmp_path / "s.jsonl", articles=tmp_path / "articles.json", legal_prompt=LEGAL_PROMPT
+        )
 
 
 def test_json_list_is_told_from_json_lines(tmp_path):

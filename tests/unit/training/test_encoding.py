@@ -6,7 +6,9 @@ import re
 from collections import Counter
 
 import pytest
+import yaml
 from samples_for_training import encode, make_sample, mixed_samples
+from support import ROOT
 from tiny_models import THINKING, byte_tokenizer
 
 from sluice.errors import ConfigError, DataError, TrainingError
@@ -16,6 +18,8 @@ from sluice.settings.training import FineTune, TrainingData
 from sluice.training.encoding import load_training_samples
 from sluice.training.eval_split import split_for_evaluation
 from sluice.training.masks import show_mask
+
+GUIDE = (ROOT / "docs" / "guide.md").read_text()
 
 
 def trained_text(sample, tokenizer=None, *, weight=None):
@@ -111,6 +115,16 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
         _load(tmp_path, [silent])
 
 
+def test_nothing_left_of_sampled_completions_says_where_the_reasons_are(tmp_path):
+    with pytest.raises(TrainingError, match="the files are empty") as caught:
+        _load(tmp_path, [])
+    assert caught.value.hint is None
+    (tmp_path / "sampling_stats.json").write_text("{}")
+    with pytest.raises(TrainingError) as caught:
+        _load(tmp_path, [])
+    assert f"'rejected' in {tmp_path / 'sampling_stats.json'}" in caught.value.hint
+
+
 def test_id_that_stands_twice_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"1 ids stand twice \(t_003\)"):
         _load(tmp_path, [make_sample(3, "a", "b"), make_sample(3, "c", "d")])
@@ -152,6 +166,29 @@ def test_phrase_of_many_byte_characters_is_found(tmp_path):
 def test_illegal_focus_is_an_error(tmp_path, phrase, what):
     with pytest.raises(ConfigError, match=what):
         encode(tmp_path, [make_sample(0, "a", "b")], focus=(phrase,))
+
+
+def test_phrases_that_are_nowhere_are_named_and_samples_with_key_tokens_counted(tmp_path, caplog):
+    answers = [("?", "3+2=5"), ("?", "3 + 2 = 5"), ("=", "5")]
+    rows = [make_sample(number, *each) for number, each in enumerate(answers)]
+    pattern = yaml.safe_load(re.search(r"focus: (\[.*\])", GUIDE)[1])[1]
+    with caplog.at_level("INFO", logger="sluice"):
+        encode(tmp_path, rows, focus=("####", pattern, "= 5"))
+    assert "key tokens in 2 of 3 samples" in caplog.text
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert warnings == ["'focus' holds '####', which is in none of the 3 samples' responses"]
+
+
+def test_a_phrase_that_is_cut_off_or_not_trained_on_counts_as_not_found(tmp_path, caplog):
+    encode(tmp_path, [make_sample(0, "?", "yes" + "." * 99 + "end")], focus=("end",), max_length=60)
+    assert "'focus' holds 'end'" in caplog.text
+
+
+def test_mask_warns_of_phrases_that_are_nowhere(caplog):
+    settings = TrainingData(focus=("42", "43"))
+    show_mask(byte_tokenizer(), [make_sample(0, "43?", "42")], settings=settings, is_coloured=False)
+    assert "'focus' holds '43'" in caplog.text
+    assert "'focus' holds '42'" not in caplog.text
 
 
 def test_weights_are_read_unless_they_are_off(tmp_path):

@@ -18,6 +18,7 @@ from sluice.files import atomic_path
 from sluice.logs import get_logger
 from sluice.records import Message, Sample, iterate_lines, read_samples
 from sluice.seeds import derive_seed
+from sluice.settings.engine import drawing_problems
 from sluice.settings.evaluation import Generation
 
 logger = get_logger(__name__)
@@ -93,11 +94,10 @@ def generate_answers(
         EngineError: the engine failed, or left requests open.
     """
     num_samples = settings.num_samples
-    if num_samples > 1 and settings.temperature == 0:
-        raise ConfigError(
-            f"'num_samples' is {num_samples} at 'temperature' 0, where all answers are the same",
-            expected="one answer, or a temperature above 0",
-        )
+    for what, expected in drawing_problems(
+        "", num_samples=num_samples, temperature=settings.temperature
+    ):
+        raise ConfigError(what, expected=expected)
     requests = [
         Request(prompt_of(sample), derive_seed(seed, "generate_answers", sample.id, number))
         for sample in samples

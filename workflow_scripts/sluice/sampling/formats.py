@@ -35,11 +35,18 @@ def read_prompts(path: Path, *, articles: Path | None, legal_prompt: Path) -> li
         articles: LawShift: JSON object, article number -> text.
         legal_prompt: LawShift: template with {articles} and {fact}.
     Raises:
-        DataError: the file is neither, is empty, or has prompts that cannot be judged.
+        DataError: the file is neither, is empty, or has prompts that cannot be judged; or articles
+            are given for canonical samples.
     """
+    is_law = is_law_cases(path)
+    if articles is not None and not is_law:
+        raise DataError(
+            f"--articles is {articles}, but {path} holds no LawShift cases, which alone need it",
+            expected="a JSON list of cases, or canonical samples without --articles",
+        )
     prompts = (
         _read_cases(path, articles=articles, legal_prompt=legal_prompt)
-        if is_law_cases(path)
+        if is_law
         else [_to_prompt(sample, path=path) for sample in read_samples(path)]
     )
     if not prompts:
@@ -104,8 +111,10 @@ def _to_prompt(sample: Sample, *, path: Path) -> Prompt:
 def _read_cases(path: Path, *, articles: Path | None, legal_prompt: Path) -> list[Prompt]:
     if articles is None:
         raise DataError(
-            f"{path} is a JSON list, so a file of LawShift cases, whose statute is missing",
+            f"{path} is a JSON list, which is read as LawShift cases, whose statute is missing",
             expected="canonical samples as JSON Lines, or --articles with LawShift cases",
+            hint="convert_dataset.py makes canonical samples of Alpaca's and other lists: "
+            f"--path {path} --dataset {path.stem} --samples samples.jsonl ...",
         )
     statute, template = read_articles(articles), read_text(legal_prompt)
     prompts, problems = [], []

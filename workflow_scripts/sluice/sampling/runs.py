@@ -5,6 +5,7 @@ from pathlib import Path
 from sluice.engines.building import make_engine
 from sluice.engines.engine import Sampling
 from sluice.engines.notes import generate_all
+from sluice.errors import ConfigError
 from sluice.grading.choosing import make_grader
 from sluice.logs import get_logger
 from sluice.sampling.formats import choose_prompts, is_law_cases, read_prompts
@@ -16,7 +17,7 @@ from sluice.sampling.sampling import (
 from sluice.sampling.statistics import summarise
 from sluice.sampling.writing import check_folder, write_sampled
 from sluice.settings.base import dump_tracked, narrow
-from sluice.settings.engine import EngineSettings
+from sluice.settings.engine import EngineSettings, drawing_problems
 from sluice.settings.grading import GraderSettings
 from sluice.settings.sampling import TaskSettings
 from sluice.state import clear_state, open_state
@@ -51,10 +52,15 @@ def sample_responses(
         output: sampled_data.json; the others stand in its folder.
         state_root: where progress of this task is kept.
     Raises:
+        ConfigError: several completions are wanted and nothing is drawn, so all would be equal.
         DataError: the prompts cannot be used, or the folder holds another output.
         GradingError: a reference does not fit the grader.
         EngineError: the engine cannot generate.
     """
+    for what, expected in drawing_problems(
+        "", num_samples=settings.num_samples, temperature=settings.temperature
+    ):
+        raise ConfigError(what, expected=expected)
     check_folder(output)
     everything = read_prompts(prompts_path, articles=articles, legal_prompt=legal_prompt)
     settings = _fit_grader(settings, is_law=is_law_cases(prompts_path))

@@ -17,6 +17,7 @@ logger = get_logger(__name__)
 Graded = Sequence[tuple[Prompt, Sequence[GradedCompletion]]]
 
 _ACCEPTED = "accepted.jsonl"
+_STATISTICS = "sampling_stats.json"
 
 
 def check_folder(output: Path) -> None:
@@ -68,8 +69,16 @@ def write_sampled(output: Path, graded: Graded, *, summary: dict[str, Any]) -> N
                 stream.write(to_line(row))
                 _book(ledger, each, row)
     logger.info("%s: %s", dataset, ledger.summary())
+    if not ledger.rows_kept:
+        logger.warning(
+            "%s: no completion is kept, so %s is empty and nothing can be learnt from it; the "
+            "reasons are counted under 'rejected' in %s",
+            dataset,
+            folder / _ACCEPTED,
+            folder / _STATISTICS,
+        )
     write_samples(folder / _ACCEPTED, [accepted_sample(**kept) for kept in _kept(graded)])
-    write_json(folder / "sampling_stats.json", summary)
+    write_json(folder / _STATISTICS, summary)
     write_json(output, [sampled_entry(**kept) for kept in _kept(graded)])
 
 

@@ -60,3 +60,21 @@ def engine_problems(place: str, engine: EngineSettings) -> Iterator[tuple[str, s
             "chooses its precision",
             "precision: auto, or another engine",
         )
+
+
+def drawing_problems(
+    place: str, *, num_samples: int, temperature: float
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with how answers are drawn: pairs of what it is and what was expected.
+
+    Args:
+        place: what stands before a key in the message, such as ``tasks.math.``.
+        num_samples: answers to each prompt.
+        temperature: 0 draws nothing.
+    """
+    if num_samples > 1 and temperature == 0:
+        yield (
+            f"'{place}num_samples' is {num_samples} at temperature 0, where all answers to a "
+            "prompt are the same",
+            "num_samples: 1, or a temperature above 0",
+        )

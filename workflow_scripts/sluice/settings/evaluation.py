@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from sluice.settings.base import Seeded, Settings
-from sluice.settings.engine import EngineSettings
+from sluice.settings.engine import EngineSettings, drawing_problems
 from sluice.settings.grading import GraderSettings
 
 
@@ -63,12 +63,9 @@ def suite_problems(name: str, suite: Suite) -> Iterator[tuple[str, str]]:
             f"'suites.{name}.grader' is '{suite.grader}'",
             "lawshift for a suite that is made of 'lawshift', another for other samples",
         )
-    if suite.num_samples > 1 and suite.temperature == 0:
-        yield (
-            f"'suites.{name}' asks for {suite.num_samples} answers an item at temperature 0, where "
-            "all are the same",
-            "num_samples: 1, or a temperature above 0",
-        )
+    yield from drawing_problems(
+        f"suites.{name}.", num_samples=suite.num_samples, temperature=suite.temperature
+    )
     if name.endswith(".answers"):
         yield (
             f"the name '{name}' in 'suites' is illegal",

@@ -13,7 +13,7 @@ class DrawSettings(Settings):
     """How many completions are drawn, how, and which correct ones are kept."""
 
     num_samples: Annotated[int, Field(ge=1)] = 8
-    """Completions of each prompt."""
+    """Completions of each prompt; more than one needs a temperature above 0."""
     temperature: Annotated[float, Field(ge=0)] = 0.8
     """Divides the logits before a token is drawn; 0 is greedy."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95

@@ -14,7 +14,7 @@ from sluice.logs import get_logger
 from sluice.records import Sample, read_samples
 from sluice.settings.training import TrainingData
 from sluice.training.batching import TrainingSample
-from sluice.training.focus import weigh_tokens
+from sluice.training.focus import FocusCounts, weigh_tokens
 
 logger = get_logger(__name__)
 
@@ -35,10 +35,13 @@ def load_training_samples(
     """
     kept: list[TrainingSample] = []
     num_cut = 0
+    counts = FocusCounts(settings.focus)
     rows = _read_all(paths)
     while chunk := list(islice(rows, _CHUNK)):
         ledger.read(len(chunk))
-        for sample, encoded, is_cut in encode_for_training(tokenizer, chunk, settings=settings):
+        for sample, encoded, is_cut in encode_for_training(
+            tokenizer, chunk, settings=settings, counts=counts
+        ):
             if is_cut and settings.on_too_long == "reject":
                 _reject(ledger, "too_long", sample, f"over {settings.max_length:,} tokens")
             elif not encoded.num_targets:
@@ -48,14 +51,23 @@ def load_training_samples(
                 kept.append(encoded)
                 ledger.keep()
     logger.info("%s; %d cut to %d tokens", ledger.summary(), num_cut, settings.max_length)
+    counts.log()
     if not kept:
         raise TrainingError(
             f"no sample is left to learn from ({ledger.reasons() or 'the files are empty'})",
             where=", ".join(str(path) for path in paths),
             expected="at least one sample with an assistant message",
+            hint=None if ledger.rows_in else _where_reasons_are(paths),
         )
     _check_ids(kept, paths)
     return sorted(kept, key=lambda sample: sample.id)
+
+
+def _where_reasons_are(paths: Sequence[Path]) -> str | None:
+    """Where sample_responses says why it kept nothing, if it made one of the empty files."""
+    beside = [path.parent / "sampling_stats.json" for path in paths]
+    found = ", ".join(str(path) for path in beside if path.is_file())
+    return f"why no completion was kept is counted under 'rejected' in {found}" if found else None
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[Sample]:
@@ -64,13 +76,13 @@ def _read_all(paths: Sequence[Path]) -> Iterator[Sample]:
 
 
 def encode_for_training(
-    tokenizer: Any, samples: Sequence[Sample], *, settings: TrainingData
+    tokenizer: Any, samples: Sequence[Sample], *, settings: TrainingData, counts: FocusCounts
 ) -> Iterator[tuple[Sample, TrainingSample, bool]]:
-    """Yields (sample, its tokens, whether it was cut)."""
+    """Yields (sample, its tokens, whether it was cut), and counts where key phrases are."""
     encoded = encode_samples(tokenizer, samples)
     if settings.learn_from == "last":
         encoded = [only_last_response(each) for each in encoded]
-    weights = weigh_tokens(tokenizer, samples, encoded, settings=settings)
+    weights = weigh_tokens(tokenizer, samples, encoded, settings=settings, counts=counts)
     limit = settings.max_length
     for sample, tokens, token_weights in zip(samples, encoded, weights, strict=True):
         weight = sample.weight if settings.use_weights and sample.weight is not None else 1.0

@@ -6,6 +6,7 @@ from typing import Any
 from sluice.records import Sample
 from sluice.settings.training import TrainingData
 from sluice.training.encoding import encode_for_training
+from sluice.training.focus import FocusCounts
 
 _GREEN, _BOLD, _DIM, _PLAIN = "\033[32m", "\033[1;32m", "\033[2m", "\033[0m"
 _STYLES = {"given": _DIM, "trained": _GREEN, "key": _BOLD}
@@ -21,13 +22,17 @@ def show_mask(
     ``max_length`` takes away is not shown.
     """
     blocks = []
-    for sample, encoded, is_cut in encode_for_training(tokenizer, samples, settings=settings):
+    counts = FocusCounts(settings.focus)
+    for sample, encoded, is_cut in encode_for_training(
+        tokenizer, samples, settings=settings, counts=counts
+    ):
         kinds = [_kind(weight) for weight in encoded.token_weights]
         head = f"--- {sample.id}: {encoded.num_targets} of {len(kinds)} tokens are trained on"
         if is_cut:
             head += f", cut at {settings.max_length}"
         text = _paint(tokenizer, encoded.input_ids, kinds, is_coloured=is_coloured)
         blocks.append(f"{head}\n{text}\n")
+    counts.log()
     return "\n".join(blocks)
 
 
