@@ -90,10 +90,10 @@ VALUES: dict[str, Any] = {
     "tasks.cases.base_url": "http://localhost:1/v1",
     "tasks.cases.model": "other",
 }
-# Keys that only one grader takes -> this grader, and their value.
-OF_GRADERS: dict[str, tuple[str, Any]] = {
-    "labels": ("label", ["another", "word"]),
-    "pattern": ("regex", "(another)"),
+# Keys that only one grader takes -> this grader, their value before and after.
+OF_GRADERS: dict[str, tuple[str, Any, Any]] = {
+    "labels": ("label", ["one", "word"], ["another", "word"]),
+    "pattern": ("regex", "(one)", "(another)"),
 }
 # Rules that the built-in configuration has no use for.
 NOT_PLANNED = {"tokenize_corpus", "evaluate_lawshift"}
@@ -131,7 +131,7 @@ KEYS = dict(_keys())
 
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory):
-    """The plan of the whole configuration, and one for each key with another value."""
+    """The plan of the whole configuration, and for each key those before and after its change."""
     folder = clone(tmp_path_factory.mktemp("keys") / "sluice")
     for name in ("bundle", "other_bundle"):
         write_bundle(folder / name)
@@ -140,19 +140,23 @@ def plans(tmp_path_factory):
     question = Message(role="user", content="Which?")
     sample = Sample(messages=[question], dataset="d", id="x", reference={"answer": "a"})
     write_samples(folder / "another.jsonl", [sample])
-    configs = [_with_another(name, key) for name, key in KEYS.items()]
-    first, *others = ask_for_plans(folder, [VALUES_OF_ALL, *configs], TARGETS)
-    return first, dict(zip(KEYS, others, strict=True))
+    pairs = {name: _before_and_after(name, key) for name, key in KEYS.items()}
+    configs = [VALUES_OF_ALL]
+    for pair in pairs.values():
+        configs += [each for each in pair if each not in configs]
+    made = ask_for_plans(folder, configs, TARGETS)
+    found = {name: tuple(made[configs.index(each)] for each in pairs[name]) for name in KEYS}
+    return made[0], found
 
 
-def _with_another(name, key):
-    """The whole configuration with another value of one key, and the grader that takes it."""
+def _before_and_after(name, key):
+    """The whole configuration, and the same with another value of one key."""
     if key[-1] in OF_GRADERS:
-        grader, value = OF_GRADERS[key[-1]]
-        values = with_value(VALUES_OF_ALL, (*key[:-1], "grader"), grader)
-        return with_value(values, key, value)
+        grader, *values = OF_GRADERS[key[-1]]
+        graded = with_value(VALUES_OF_ALL, (*key[:-1], "grader"), grader)
+        return tuple(with_value(graded, key, value) for value in values)
     value = VALUES[name] if name in VALUES else other_value(VALUES_OF_ALL, key, files=[])
-    return with_value(VALUES_OF_ALL, key, value)
+    return VALUES_OF_ALL, with_value(VALUES_OF_ALL, key, value)
 
 
 def stale_jobs(before, now):
@@ -166,10 +170,10 @@ def stale_jobs(before, now):
 
 
 def test_each_key_makes_exactly_the_rules_stale_that_it_is_declared_for(plans):
-    before, others = plans
-    planned = {job["rule"] for job in before.values()}
+    first, changes = plans
+    planned = {job["rule"] for job in first.values()}
     wrong = {}
-    for name, now in others.items():
+    for name, (before, now) in changes.items():
         # With vLLM a rule has another environment and name, but the same settings.
         found = {now[job]["rule"].removesuffix("_with_vllm") for job in stale_jobs(before, now)}
         expected = (declared_rules(KEYS[name]) & planned) | WIRED.get(name, set()) | ALWAYS
@@ -181,11 +185,11 @@ def test_each_key_makes_exactly_the_rules_stale_that_it_is_declared_for(plans):
 
 
 def test_only_what_is_declared_so_reaches_a_command_without_making_it_stale(plans):
-    before, others = plans
-    planned = {job["rule"] for job in before.values()}
+    first, changes = plans
+    planned = {job["rule"] for job in first.values()}
     found = {
         (name, now[job]["rule"])
-        for name, now in others.items()
+        for name, (before, now) in changes.items()
         for job in now.keys() - stale_jobs(before, now)
         if now[job]["command"] != before[job]["command"]
     }
