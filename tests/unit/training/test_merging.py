@@ -122,6 +122,24 @@ def test_model_with_code_of_its_own_is_merged_with_it(tmp_path, with_code, is_na
     assert (tmp_path / "merged/own.py").read_text() == OWN_CODE
 
 
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_adapter_of_another_model_is_not_merged(tmp_path, num_layers):
+    base = checkpoint(tmp_path)
+    outputs = tune(tmp_path, base, mixed_samples(8), max_steps=1)
+    other = checkpoint(tmp_path / "other", num_layers=num_layers)
+    with pytest.raises(
+        ModelError, match=r"14 (of its tensors|tensors that) .* and 12 more"
+    ) as caught:
+        merge_adapter(outputs.model, tmp_path / "merged", base=other)
+    assert caught.value.expected == f"the model that it was trained on: {base.path}"
+    assert not (tmp_path / "merged").exists()
+
+
+def test_adapter_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ModelError, match=r"the folder .*/nothing does not exist"):
+        merge_adapter(tmp_path / "nothing", tmp_path / "merged")
+
+
 def test_whole_model_is_no_adapter(tmp_path):
     checkpoint(tmp_path)
     with pytest.raises(ModelError, match="holds no adapter") as caught:

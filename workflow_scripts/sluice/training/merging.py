@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sluice.adapter_files import attach_adapter, check_adapter, read_adapter_config
 from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
-from sluice.files import atomic_folder, read_json, write_json
-from sluice.loading import loading
+from sluice.files import atomic_folder, write_json
 from sluice.logs import get_logger
 from sluice.training.adapters import BaseModel, load_causal_model
 
@@ -39,17 +39,15 @@ def merge_adapter(
         base: the one that the adapter names where None.
         tolerance_nats: greatest mean KL divergence; by precision where None.
     Raises:
-        ModelError: the folder holds no adapter, the base cannot be loaded, or the two differ.
+        ModelError: the folder holds no adapter, the base cannot be loaded, the adapter does not
+            fit it, or the two differ.
     """
-    from peft import PeftModel
-
+    check_adapter(adapter)
     base = base or named_base(adapter)
-    _check_adapter(adapter)
     plain = load_causal_model(base, dtype="auto").eval()
     probe_BT = _probe(plain.config.vocab_size)
     before_BTV = _log_probabilities(plain, probe_BT)
-    with loading(f"the adapter {adapter} does not fit its base"):
-        apart = PeftModel.from_pretrained(plain, adapter).eval()
+    apart = attach_adapter(plain, adapter).eval()
     apart_BTV = _log_probabilities(apart, probe_BT)
     merged = apart.merge_and_unload(safe_merge=True)
     with atomic_folder(output) as folder:
@@ -69,16 +67,6 @@ def merge_adapter(
     return found
 
 
-def _check_adapter(folder: Path) -> None:
-    if not (folder / "adapter_config.json").is_file():
-        is_whole = (folder / "config.json").is_file()
-        raise ModelError(
-            f"{folder} holds no adapter",
-            expected="adapter_config.json and adapter_model.safetensors",
-            hint="it is a whole model already" if is_whole else "fine-tune with method lora first",
-        )
-
-
 def named_base(adapter: Path, *, trust_remote_code: bool = False) -> BaseModel:
     """The model that an adapter was trained on, as its configuration names it.
 
@@ -88,9 +76,8 @@ def named_base(adapter: Path, *, trust_remote_code: bool = False) -> BaseModel:
     Raises:
         ModelError: the folder holds no adapter.
     """
-    _check_adapter(adapter)
-    config = read_json(adapter / "adapter_config.json")
-    name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    config = read_adapter_config(adapter)
+    name = config.get("base_model_name_or_path")
     if not isinstance(name, str):
         raise ModelError(f"the configuration of the adapter {adapter} names no base model")
     return BaseModel(name, config.get("revision"), trust_remote_code)
