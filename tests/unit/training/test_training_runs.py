@@ -339,6 +339,24 @@ def test_missing_model_is_an_error(tmp_path):
         tune(tmp_path, BaseModel("/no/such/model"), mixed_samples(4))
 
 
+@pytest.mark.parametrize("name", ["final_model", "logs"])
+def test_folders_of_the_user_are_not_replaced(tmp_path, base, name):
+    (tmp_path / "a" / name).mkdir(parents=True)
+    (tmp_path / "a" / name / "thesis.txt").touch()
+    with pytest.raises(ConfigError, match=f"/a/{name} exists and is no earlier output"):
+        tune(tmp_path, base, mixed_samples(4), max_steps=1)
+    assert (tmp_path / "a" / name / "thesis.txt").is_file()
+
+
+def test_earlier_training_is_replaced_but_not_the_model_that_is_learnt_from(tmp_path, base):
+    first = tune(tmp_path, base, mixed_samples(4), method="full", max_steps=1)
+    (first.model / "leftover").touch()
+    again = tune(tmp_path, base, mixed_samples(4), method="full", max_steps=1)
+    assert not (again.model / "leftover").exists()
+    with pytest.raises(ConfigError, match="lies inside the folder of the model"):
+        tune(tmp_path, BaseModel(str(again.model)), mixed_samples(4), max_steps=1)
+
+
 def test_loss_that_is_no_number_stops_at_once(tmp_path, base):
     with pytest.raises(TrainingError, match=r"the loss of step \d+ is nan"):
         tune(

@@ -13,10 +13,12 @@ from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
 from sluice.files import atomic_folder, write_json
 from sluice.logs import get_logger
+from sluice.outputs import check_replaceable
 from sluice.training.adapters import BaseModel, load_causal_model
 
 logger = get_logger(__name__)
 
+_PROOF = "merge.json"
 _PROBE_ROWS, _PROBE_TOKENS = 4, 64
 _TOLERANCES_NATS = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 1e-2}
 
@@ -35,15 +37,22 @@ def merge_adapter(
 
     Args:
         adapter: folder with adapter_config.json.
-        output: folder to make; ``merge.json`` in it says how well the two agree.
+        output: folder to make; ``merge.json`` in it says how well the two agree. An earlier merge
+            is replaced, any other folder that holds something is not.
         base: the one that the adapter names where None.
         tolerance_nats: greatest mean KL divergence; by precision where None.
     Raises:
+        ConfigError: the output would take the place of something else.
         ModelError: the folder holds no adapter, the base cannot be loaded, the adapter does not
             fit it, or the two differ.
     """
     check_adapter(adapter)
     base = base or named_base(adapter)
+    check_replaceable(
+        output,
+        is_ours=(output / _PROOF).is_file(),
+        inputs={"the base": base.path, "the adapter": adapter},
+    )
     plain = load_causal_model(base, dtype="auto").eval()
     probe_BT = _probe(plain.config.vocab_size)
     before_BTV = _log_probabilities(plain, probe_BT)
@@ -59,7 +68,7 @@ def merge_adapter(
         found = _compare(before_BTV, apart_BTV, _log_probabilities(again, probe_BT))
         limit = tolerance_nats or _TOLERANCES_NATS.get(again.dtype, 1e-2)
         _check_agreement(found, limit=limit, adapter=adapter)
-        write_json(folder / "merge.json", {**found, "tolerance_nats": limit, "base": base.path})
+        write_json(folder / _PROOF, {**found, "tolerance_nats": limit, "base": base.path})
     logger.info(
         "merged in %s: KL %.2g nats to base and adapter apart, which the adapter moved by %.2g",
         *(str(again.dtype).removeprefix("torch."), found["kl_nats"], found["adapter_kl_nats"]),
