@@ -35,6 +35,7 @@ def _first_words(error: Exception) -> str:
     torch names what does not fit in indented lines under ``Error(s) in loading state_dict for``.
     """
     first, *more = (str(error).strip() or repr(error)).splitlines()
+    first = first.rstrip()
     if first.endswith(":") and more and more[0][:1].isspace():
         return f"{first} {more[0].strip()}"
     return first

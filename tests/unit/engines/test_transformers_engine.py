@@ -240,6 +240,13 @@ def test_completion_ends_where_the_context_is_full(folder, tmp_path):
         _answers(_engine(short), [_request("hello"), _request("hello" * 9)], GREEDY)
 
 
+def test_prompt_without_a_token_is_an_error(folder):
+    engine = _engine(folder)
+    engine._tokenizer.chat_template = "{{ messages[0].content if messages[0].content != 'a' }}"
+    with pytest.raises(EngineError, match="1 of 2 prompts have no token"):
+        _answers(engine, [_request("a"), _request("b"), _request("a")], GREEDY)
+
+
 @pytest.fixture(scope="module")
 def adapter(folder, tmp_path_factory):
     """A random adapter of peft for the tiny model."""
