@@ -271,9 +271,9 @@ def test_qlora_trains_on_a_four_bit_base(tmp_path, base):
     rows = mixed_samples(8)
     outputs = tune(tmp_path, base, rows, name="q", method="qlora", **settings)
     plain = tune(tmp_path, base, rows, name="plain", method="qlora", no_4bit=True, **settings)
-    losses, plain_losses = (
-        json.loads(each.metrics.read_text())["losses"] for each in (outputs, plain)
-    )
+    metrics = [json.loads(each.metrics.read_text()) for each in (outputs, plain)]
+    assert [each["method"] for each in metrics] == ["qlora", "lora"]
+    losses, plain_losses = (each["losses"] for each in metrics)
     assert losses[0] != pytest.approx(plain_losses[0], rel=1e-6)  # rounded to 4 bits
     assert losses[0] == pytest.approx(plain_losses[0], rel=0.2)  # but still that model
     assert losses[-1] < 0.8 * losses[0]
