@@ -76,6 +76,13 @@ def test_files_of_a_folder_have_the_rights_that_the_umask_gives(tmp_path, umask,
     assert modes == {"config": mode, "weights": mode, "part/weights": mode | 0o700}
 
 
+def test_folder_is_not_taken_for_a_file_to_write(tmp_path):
+    with pytest.raises(DataError, match="is a folder; the file"):
+        write_text(tmp_path, "text")
+    assert _names(tmp_path.parent).count(tmp_path.name) == 1
+    assert not any(name.endswith(".tmp") for name in _names(tmp_path.parent))
+
+
 def test_error_leaves_the_old_folder_and_nothing_else(tmp_path):
     folder = tmp_path / "model"
     with atomic_folder(folder) as temporary:

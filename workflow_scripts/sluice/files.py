@@ -52,13 +52,31 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_no_folder(*paths: Path) -> None:
+    """Raises DataError where a folder stands at the name of a file to write.
+
+    A step calls it before its work, which would be lost otherwise.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise DataError(
+                f"{path} is a folder; the file that is to be written would have its name",
+                expected="the name of a file, which is replaced where it is there",
+                hint=f"a file in that folder, such as {path / 'output.json'}",
+            )
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary file name beside ``path`` that takes its place when the block ends well.
 
     When the block raises, the temporary file is removed and ``path`` stays as it was.
+
+    Raises:
+        DataError: a folder stands there.
     """
     path = Path(path)
+    check_no_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
     temporary = _temporary_sibling(path)
