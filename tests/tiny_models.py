@@ -102,8 +102,10 @@ def write_tiny_checkpoint(
     intermediate_size: int = 96,
     max_shard_size: str = "1GB",
     head_dim: int = 16,
+    num_layers: int = 2,
 ) -> Path:
-    """A random model with two layers and the byte tokenizer, saved as hub models are.
+    """A random model, of two layers unless told otherwise, and the byte tokenizer, saved as hub
+    models are.
 
     Norms and biases are random too, so that one that is lost or moved changes the logits.
     """
@@ -116,7 +118,7 @@ def write_tiny_checkpoint(
         vocab_size=vocab_size or len(tokenizer),
         hidden_size=64,
         intermediate_size=intermediate_size,
-        num_hidden_layers=2,
+        num_hidden_layers=num_layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=head_dim,

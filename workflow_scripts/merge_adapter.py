@@ -16,7 +16,7 @@ class Arguments(MergeAdapter):
     adapter: Path
     """Folder of the adapter, with adapter_config.json."""
     output: Path
-    """Folder to make; one that is there is replaced."""
+    """Folder to make; an earlier merge that is there is replaced, any other folder is refused."""
     model: str | None = None
     """Hub id or folder of the base; the one that the adapter names where none is given."""
     revision: str | None = None

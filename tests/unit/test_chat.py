@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import CHATML, HEADERS, THINKING, byte_tokenizer
+from tiny_models import CHATML, HEADERS, THINKING, byte_tokenizer, write_tiny_checkpoint
 
 from sluice.chat import encode_samples, load_tokenizer
 from sluice.errors import ModelError
@@ -108,6 +108,17 @@ def test_tokenizer_without_chat_template_is_refused(tmp_path):
 def test_folder_without_tokenizer_is_refused(tmp_path):
     with pytest.raises(ModelError, match="no tokenizer could be loaded"):
         load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gemma2"])
+def test_model_without_files_of_a_tokenizer_is_refused(tmp_path, family):
+    """transformers makes one up that knows special tokens only."""
+    write_tiny_checkpoint(tmp_path, family)
+    for path in tmp_path.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(ModelError, match=r"loaded from .*: there is none beside") as caught:
+        load_tokenizer(tmp_path)
+    assert "tokenizer.json" in caught.value.hint
 
 
 INJECTION = (

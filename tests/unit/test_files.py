@@ -56,6 +56,33 @@ def test_folder_is_replaced_as_a_whole(tmp_path):
     assert _names(tmp_path) == ["model"]
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_of_a_folder_have_the_rights_that_the_umask_gives(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        with atomic_folder(tmp_path / "model") as temporary:
+            (temporary / "part").mkdir()
+            for name in ("config", "weights", "part/weights"):
+                (temporary / name).touch()
+            (temporary / "weights").chmod(0o600)
+            (temporary / "part/weights").chmod(0o700)
+    finally:
+        os.umask(before)
+    modes = {
+        file.relative_to(tmp_path / "model").as_posix(): file.stat().st_mode & 0o777
+        for file in (tmp_path / "model").rglob("*")
+        if file.is_file()
+    }
+    assert modes == {"config": mode, "weights": mode, "part/weights": mode | 0o700}
+
+
+def test_folder_is_not_taken_for_a_file_to_write(tmp_path):
+    with pytest.raises(DataError, match="is a folder; the file"):
+        write_text(tmp_path, "text")
+    assert _names(tmp_path.parent).count(tmp_path.name) == 1
+    assert not any(name.endswith(".tmp") for name in _names(tmp_path.parent))
+
+
 def test_error_leaves_the_old_folder_and_nothing_else(tmp_path):
     folder = tmp_path / "model"
     with atomic_folder(folder) as temporary:

@@ -1,6 +1,7 @@
 """Logging and progress."""
 
 import logging
+import warnings
 
 import pytest
 
@@ -16,6 +17,30 @@ def test_ours_from_info_and_others_from_warning(capsys):
     assert "INFO  ours" in text
     assert "theirs" not in text
     assert "their warning" in text
+
+
+def test_two_known_warnings_of_libraries_are_left_out_and_no_others(capsys):
+    said = "Failed to load CPU gemm_4bit_forward from kernels-community: %s. Please"
+    old = "`is_gradient_checkpointing` is deprecated and will be removed in v6."
+    theirs = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        logs.set_up_logging()
+        theirs.warning(said, "No module named 'kernels'")
+        theirs.warning(said, "out of memory")
+        theirs.warning("another")
+        for text, kind in (
+            (old, FutureWarning),
+            (old, UserWarning),
+            ("a is deprecated", FutureWarning),
+        ):
+            warnings.warn(text, kind, stacklevel=1)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" ", 2)[2] for line in lines] == [said % "out of memory", "another"]
+    assert [(str(each.message), each.category) for each in caught] == [
+        (old, UserWarning),
+        ("a is deprecated", FutureWarning),
+    ]
 
 
 def test_progress_yields_all_items():

@@ -42,11 +42,14 @@ def load_tokenizer(
     from transformers import AutoTokenizer
 
     prepare_transformers()
-    with loading(
-        f"no tokenizer could be loaded from {folder}",
-        hint="a folder needs tokenizer.json and tokenizer_config.json beside the weights",
-    ):
+    what = f"no tokenizer could be loaded from {folder}"
+    hint = "a folder needs tokenizer.json and tokenizer_config.json beside the weights"
+    with loading(what, hint=hint):
         tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision, **NO_REMOTE_CODE)
+        # Where there are no files transformers makes one up that knows special tokens only.
+        is_made_up = not tokenizer.get_vocab().keys() - tokenizer.get_added_vocab().keys()
+    if is_made_up:
+        raise ModelError(f"{what}: there is none beside the weights", hint=hint)
     if needs_template and not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer of {folder} has no chat template",

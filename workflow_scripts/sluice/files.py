@@ -7,8 +7,9 @@ import io
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,13 +52,31 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_no_folder(*paths: Path) -> None:
+    """Raises DataError where a folder stands at the name of a file to write.
+
+    A step calls it before its work, which would be lost otherwise.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise DataError(
+                f"{path} is a folder; the file that is to be written would have its name",
+                expected="the name of a file, which is replaced where it is there",
+                hint=f"a file in that folder, such as {path / 'output.json'}",
+            )
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary file name beside ``path`` that takes its place when the block ends well.
 
     When the block raises, the temporary file is removed and ``path`` stays as it was.
+
+    Raises:
+        DataError: a folder stands there.
     """
     path = Path(path)
+    check_no_folder(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
     temporary = _temporary_sibling(path)
@@ -72,7 +91,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Like `atomic_path` for a folder: it is filled under a temporary name, then renamed.
 
-    A folder that is already there is replaced.
+    A folder that is already there is replaced. Its files are as readable as the user's umask says,
+    whatever a library made of them: safetensors writes some for their owner only.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,10 +102,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        _open_to_readers(temporary)
         _remove(path)
         temporary.replace(path)
     finally:
         _remove(temporary)
+
+
+def _open_to_readers(folder: Path) -> None:
+    """Gives a folder's files the rights that the folder itself was made with, but running them."""
+    rights = folder.stat().st_mode & 0o666
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode | rights != mode:
+                with suppress(OSError):  # a file system without such rights
+                    file.chmod(mode | rights)
 
 
 def write_text(path: Path, text: str) -> None:

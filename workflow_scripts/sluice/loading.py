@@ -26,5 +26,16 @@ def loading(what: str, *, expected: str | None = None, hint: str | None = None) 
     except (SluiceError, MemoryError):
         raise
     except Exception as error:
-        first_line = (str(error).strip() or repr(error)).splitlines()[0]
-        raise ModelError(f"{what}: {first_line}", expected=expected, hint=hint) from error
+        raise ModelError(f"{what}: {_first_words(error)}", expected=expected, hint=hint) from error
+
+
+def _first_words(error: Exception) -> str:
+    """The first line of an error's text, and the first item of the list that it opens.
+
+    torch names what does not fit in indented lines under ``Error(s) in loading state_dict for``.
+    """
+    first, *more = (str(error).strip() or repr(error)).splitlines()
+    first = first.rstrip()
+    if first.endswith(":") and more and more[0][:1].isspace():
+        return f"{first} {more[0].strip()}"
+    return first

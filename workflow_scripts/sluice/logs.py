@@ -7,6 +7,7 @@ line every 30 s where there is none.
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -33,6 +34,21 @@ def set_up_logging(level: int = logging.INFO) -> None:
         force=True,
     )
     logging.getLogger("sluice").setLevel(level)
+    _leave_out_noise()
+
+
+def _leave_out_noise() -> None:
+    """Two warnings that libraries give whatever a user does, and that ask nothing of them."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(_is_no_kernel_notice)
+    # peft reads the attribute that transformers has renamed.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+
+
+def _is_no_kernel_notice(record: logging.LogRecord) -> bool:
+    """bitsandbytes looks for a faster 4-bit kernel, of a package that is not asked for here."""
+    text = record.getMessage()
+    is_notice = text.startswith("Failed to load CPU gemm_4bit_forward")
+    return not (is_notice and "No module named 'kernels'" in text)
 
 
 def progress(

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import warnings
 from collections import Counter
 
 import pytest
@@ -13,6 +14,7 @@ from scipy.stats import chisquare
 from tiny_models import write_tiny_checkpoint
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from sluice.adapter_files import attach_adapter
 from sluice.chat import load_tokenizer
 from sluice.engines.building import make_engine
 from sluice.engines.engine import Completion, Request, Sampling
@@ -238,6 +240,13 @@ def test_completion_ends_where_the_context_is_full(folder, tmp_path):
         _answers(_engine(short), [_request("hello"), _request("hello" * 9)], GREEDY)
 
 
+def test_prompt_without_a_token_is_an_error(folder):
+    engine = _engine(folder)
+    engine._tokenizer.chat_template = "{{ messages[0].content if messages[0].content != 'a' }}"
+    with pytest.raises(EngineError, match="1 of 2 prompts have no token"):
+        _answers(engine, [_request("a"), _request("b"), _request("a")], GREEDY)
+
+
 @pytest.fixture(scope="module")
 def adapter(folder, tmp_path_factory):
     """A random adapter of peft for the tiny model."""
@@ -303,6 +312,67 @@ def test_adapter_folder_that_holds_a_whole_model_takes_the_bases_place(folder, t
 def test_adapter_folder_without_either_is_an_error(folder, tmp_path):
     with pytest.raises(ModelError, match="neither an adapter nor a model"):
         make_engine(EngineSettings(device="cpu"), model=str(folder), adapter=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "problem"),
+    [
+        (1, r"4 of its tensors have no place in the model \(.*layers\.1\..* and 2 more\)$"),
+        (3, r"4 tensors that the model needs are missing in it \(.*layers\.2\..* and 2 more\)$"),
+    ],
+)
+def test_adapter_of_another_model_is_refused(folder, adapter, tmp_path, num_layers, problem):
+    other = write_tiny_checkpoint(tmp_path / "other", num_layers=num_layers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(ModelError, match="does not fit its base") as caught:
+            make_engine(EngineSettings(device="cpu"), model=str(other), adapter=str(adapter))
+    assert re.search(problem, caught.value.what)
+    assert caught.value.expected == f"the model that it was trained on: {folder}"
+
+
+def test_adapter_of_a_wider_model_is_refused_with_the_cause(adapter, tmp_path):
+    other = write_tiny_checkpoint(tmp_path / "other", intermediate_size=128)
+    with pytest.raises(ModelError, match=r"state_dict for \w+: size mismatch for .*down_proj"):
+        make_engine(EngineSettings(device="cpu"), model=str(other), adapter=str(adapter))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"modules_to_save": ["lm_head", "embed_tokens"]},
+        {"layers_to_transform": [1]},
+        {"trainable_token_indices": [1, 2]},
+        {"use_dora": True},
+        {"bias": "lora_only"},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_every_kind_of_adapter_fits_its_own_base(tmp_path, more, is_tied):
+    from peft import LoraConfig, get_peft_model
+
+    base = write_tiny_checkpoint(tmp_path / "base", is_tied=is_tied)
+    config = LoraConfig(target_modules=["q_proj", "v_proj"], **more)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(tmp_path)
+    engine = make_engine(EngineSettings(device="cpu"), model=str(base), adapter=str(tmp_path))
+    assert len(_answers(engine, _requests(2), GREEDY)) == 2
+
+
+def test_learnt_prompt_fits_its_base(folder, tmp_path):
+    from peft import PromptTuningConfig, get_peft_model
+
+    config = PromptTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    get_peft_model(model, config).save_pretrained(tmp_path)
+    attach_adapter(AutoModelForCausalLM.from_pretrained(folder), tmp_path)
+
+
+def test_adapter_folder_that_is_not_there_is_an_error(folder, tmp_path):
+    with pytest.raises(ModelError, match=r"the folder .*/nothing does not exist"):
+        make_engine(
+            EngineSettings(device="cpu"), model=str(folder), adapter=str(tmp_path / "nothing")
+        )
 
 
 def test_model_that_is_not_there_is_an_error(tmp_path):

@@ -104,6 +104,15 @@ def test_engine_is_not_loaded_for_a_suite_that_cannot_be_answered(tmp_path):
         _answer(tmp_path, [], load=load)
 
 
+def test_engine_is_not_loaded_where_the_output_is_a_folder(tmp_path):
+    def load():
+        raise AssertionError("loaded")
+
+    (tmp_path / "answers.jsonl").mkdir()
+    with pytest.raises(DataError, match=r"answers\.jsonl is a folder"):
+        _answer(tmp_path, [make_item(0, "1")], load=load)
+
+
 def _answer(folder, items, *, load=_engine, source=None, **settings):
     answer_suite(
         _write_suite(folder, items),

@@ -170,6 +170,16 @@ def test_answers_to_a_suite_that_changed_are_not_graded(tmp_path, answers, suite
     assert not (tmp_path / "g").exists()
 
 
+def test_output_that_is_a_folder_is_refused_before_anything_is_written(tmp_path, answers, suite):
+    done = _run(
+        "grade_answers", "--answers", answers, "--samples", suite, "--graded", tmp_path / "s.jsonl",
+        "--table", tmp_path / "s.csv", "--results", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"DataError: {tmp_path} is a folder")
+    assert not any(tmp_path.iterdir())
+
+
 def test_lawshift_from_folder_to_table(tmp_path, model):
     folder = make_lawshift(tmp_path / "LawShift", num_cases=1)
     suite = tmp_path / "law.jsonl"

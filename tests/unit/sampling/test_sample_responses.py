@@ -256,6 +256,14 @@ def test_second_output_in_a_folder_is_refused_before_it_is_sampled(inputs, undis
     assert _files(undisturbed) == before
 
 
+def test_output_that_is_a_folder_is_refused_before_it_is_sampled(inputs, tmp_path):
+    (tmp_path / "b.json").mkdir()
+    said = _run(inputs, tmp_path, "--output", str(tmp_path / "b.json"), is_ok=False)
+    assert "DataError: " in said
+    assert "b.json is a folder" in said
+    assert not (tmp_path / "accepted.jsonl").exists()
+
+
 def test_rerun_of_an_output_replaces_its_files(inputs, undisturbed):
     before = _files(undisturbed)
     _run(inputs, undisturbed)

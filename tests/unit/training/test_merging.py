@@ -14,7 +14,8 @@ from samples_for_training import checkpoint, mixed_samples, tune
 from support import ROOT
 from transformers import AutoModelForCausalLM
 
-from sluice.errors import ModelError
+from sluice.errors import ConfigError, ModelError
+from sluice.files import hash_file
 from sluice.training.adapters import BaseModel
 from sluice.training.merging import merge_adapter
 
@@ -120,6 +121,66 @@ def test_model_with_code_of_its_own_is_merged_with_it(tmp_path, with_code, is_na
     done = subprocess.run([*command, "--trust-remote-code"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / "merged/own.py").read_text() == OWN_CODE
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a base and an adapter of it."""
+    folder = tmp_path_factory.mktemp("trained")
+    tune(folder, checkpoint(folder), mixed_samples(8), max_steps=1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        ("base", "the folder of the base"),
+        ("base/merged", "the folder of the base"),
+        ("a/final_model", "the folder of the adapter"),
+        ("a/final_model/merged", "the folder of the adapter"),
+        ("a", "the folder of the adapter"),
+        ("a/logs", "is no earlier output of this step"),
+        ("samples.jsonl", "is no earlier output of this step"),
+        ("here", "is or holds the current folder"),
+        (".", "is or holds the current folder"),
+    ],
+)
+def test_merge_takes_the_place_of_nothing_else(trained, monkeypatch, output, problem):
+    (trained / "here").mkdir(exist_ok=True)
+    monkeypatch.chdir(trained / "here")
+    before = hash_file(trained)
+    place = Path(output) if output == "." else trained / output
+    with pytest.raises(ConfigError, match=problem):
+        merge_adapter(trained / "a/final_model", place)
+    assert hash_file(trained) == before
+
+
+def test_earlier_merge_and_empty_folder_are_replaced(trained, tmp_path):
+    merged = tmp_path / "merged"
+    merged.mkdir()
+    merge_adapter(trained / "a/final_model", merged)
+    (merged / "leftover").touch()
+    merge_adapter(trained / "a/final_model", merged)
+    assert (merged / "merge.json").is_file()
+    assert not (merged / "leftover").exists()
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_adapter_of_another_model_is_not_merged(tmp_path, num_layers):
+    base = checkpoint(tmp_path)
+    outputs = tune(tmp_path, base, mixed_samples(8), max_steps=1)
+    other = checkpoint(tmp_path / "other", num_layers=num_layers)
+    with pytest.raises(
+        ModelError, match=r"14 (of its tensors|tensors that) .* and 12 more"
+    ) as caught:
+        merge_adapter(outputs.model, tmp_path / "merged", base=other)
+    assert caught.value.expected == f"the model that it was trained on: {base.path}"
+    assert not (tmp_path / "merged").exists()
+
+
+def test_adapter_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(ModelError, match=r"the folder .*/nothing does not exist"):
+        merge_adapter(tmp_path / "nothing", tmp_path / "merged")
 
 
 def test_whole_model_is_no_adapter(tmp_path):

@@ -271,9 +271,9 @@ def test_qlora_trains_on_a_four_bit_base(tmp_path, base):
     rows = mixed_samples(8)
     outputs = tune(tmp_path, base, rows, name="q", method="qlora", **settings)
     plain = tune(tmp_path, base, rows, name="plain", method="qlora", no_4bit=True, **settings)
-    losses, plain_losses = (
-        json.loads(each.metrics.read_text())["losses"] for each in (outputs, plain)
-    )
+    metrics = [json.loads(each.metrics.read_text()) for each in (outputs, plain)]
+    assert [each["method"] for each in metrics] == ["qlora", "lora"]
+    losses, plain_losses = (each["losses"] for each in metrics)
     assert losses[0] != pytest.approx(plain_losses[0], rel=1e-6)  # rounded to 4 bits
     assert losses[0] == pytest.approx(plain_losses[0], rel=0.2)  # but still that model
     assert losses[-1] < 0.8 * losses[0]
@@ -337,6 +337,24 @@ def test_only_the_named_layers_are_trained(tmp_path, base):
 def test_missing_model_is_an_error(tmp_path):
     with pytest.raises(ModelError, match="no tokenizer could be loaded from /no/such/model"):
         tune(tmp_path, BaseModel("/no/such/model"), mixed_samples(4))
+
+
+@pytest.mark.parametrize("name", ["final_model", "logs"])
+def test_folders_of_the_user_are_not_replaced(tmp_path, base, name):
+    (tmp_path / "a" / name).mkdir(parents=True)
+    (tmp_path / "a" / name / "thesis.txt").touch()
+    with pytest.raises(ConfigError, match=f"/a/{name} exists and is no earlier output"):
+        tune(tmp_path, base, mixed_samples(4), max_steps=1)
+    assert (tmp_path / "a" / name / "thesis.txt").is_file()
+
+
+def test_earlier_training_is_replaced_but_not_the_model_that_is_learnt_from(tmp_path, base):
+    first = tune(tmp_path, base, mixed_samples(4), method="full", max_steps=1)
+    (first.model / "leftover").touch()
+    again = tune(tmp_path, base, mixed_samples(4), method="full", max_steps=1)
+    assert not (again.model / "leftover").exists()
+    with pytest.raises(ConfigError, match="lies inside the folder of the model"):
+        tune(tmp_path, BaseModel(str(again.model)), mixed_samples(4), max_steps=1)
 
 
 def test_loss_that_is_no_number_stops_at_once(tmp_path, base):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sluice.chat import load_tokenizer
 from sluice.devices import find_device
 from sluice.hub import prepare_transformers
 from sluice.loading import NO_REMOTE_CODE, loading
@@ -26,19 +27,19 @@ def load_model(
         DeviceError: the device is not there.
         ModelError: nothing can be loaded.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     prepare_transformers()
     place = find_device(device)
     dtype = find_dtype(precision, place)
     with loading(
-        f"no causal language model with its tokenizer could be loaded from {model}",
+        f"no causal language model could be loaded from {model}",
         hint="offline, a hub id must be in the local cache, or name a folder",
     ):
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, **NO_REMOTE_CODE)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             model, revision=revision, dtype=dtype, **NO_REMOTE_CODE
         )
+    tokenizer = load_tokenizer(model, revision=revision, needs_template=False)
     logger.info("%s on %s in %s", model, place, dtype)
     return loaded.to(place).eval(), tokenizer
 

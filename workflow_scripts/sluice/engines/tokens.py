@@ -7,6 +7,7 @@ from typing import Any
 from sluice.chat import load_tokenizer
 from sluice.chat_tokens import render, tokenize
 from sluice.engines.engine import Completion, Request
+from sluice.errors import EngineError
 
 
 def find_tokenizer(model: str, *, revision: str | None, adapter: str | None) -> Any:
@@ -24,6 +25,9 @@ def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[tuple[in
     """Tokens of every request's prompt, the opening of the assistant's turn included.
 
     Prompts that several requests share are encoded once.
+
+    Raises:
+        EngineError: a prompt has no token, so that nothing can be written after it.
     """
     unique = list(dict.fromkeys(request.messages for request in requests))
     if not unique:
@@ -34,6 +38,14 @@ def encode_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[tuple[in
     ]
     encoded = [ids for ids, _ in tokenize(tokenizer, renderings)]
     tokens = {messages: tuple(ids) for messages, ids in zip(unique, encoded, strict=True)}
+    num_empty = sum(not ids for ids in tokens.values())
+    if num_empty:
+        raise EngineError(
+            f"{num_empty:,} of {len(unique):,} prompts have no token: the model has nothing to "
+            "write after",
+            hint="does the chat template write the messages, and does the tokenizer know their "
+            "characters? show_mask.py shows both",
+        )
     return [tokens[request.messages] for request in requests]
 
 

@@ -7,10 +7,12 @@ ended leave the batch.
 
 import time
 from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from sluice.adapter_files import attach_adapter, check_adapter
 from sluice.devices import find_device
 from sluice.engines.batch_notes import BatchNotes
 from sluice.engines.decoding import Batch, Rows
@@ -165,14 +167,16 @@ def load_engine(
 
     Raises:
         DeviceError: the device is not there.
-        ModelError: model or adapter cannot be loaded.
+        ModelError: model or adapter cannot be loaded, or they do not fit.
     """
     prepare_transformers()
     place = find_device(device)
     dtype = find_dtype(precision, place)
+    if adapter:
+        check_adapter(Path(adapter))
     loaded = load_model(model, revision=revision, dtype=dtype)
     if adapter:
-        loaded = _attach(loaded, adapter)
+        loaded = attach_adapter(loaded, Path(adapter))
     tokenizer = find_tokenizer(model, revision=revision, adapter=adapter)
     logger.info("%s%s on %s in %s", model, f" with {adapter}" if adapter else "", place, dtype)
     return TransformersEngine(loaded.to(place).eval(), tokenizer, batch_size=batch_size)
@@ -193,10 +197,3 @@ def load_model(model: str, *, revision: str | None, dtype: torch.dtype) -> Any:
         return AutoModelForCausalLM.from_pretrained(
             model, revision=revision, dtype=dtype, **NO_REMOTE_CODE
         )
-
-
-def _attach(model: Any, adapter: str) -> Any:
-    from peft import PeftModel
-
-    with loading(f"the adapter {adapter} does not fit its base"):
-        return PeftModel.from_pretrained(model, adapter)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sluice.engines.engine import Engine
 from sluice.evaluation.answers import generate_answers, read_suite, write_answers
+from sluice.files import check_no_folder
 from sluice.logs import get_logger
 from sluice.settings.base import dump_tracked
 from sluice.settings.evaluation import GenerateAnswers
@@ -33,6 +34,7 @@ def answer_suite(
         output: answers to write.
         state_root: where progress of this rule is kept.
     """
+    check_no_folder(output)
     items = read_suite(samples)
     local = {name: Path(value) for name, value in source.items() if value and Path(value).exists()}
     names = {name: value for name, value in source.items() if name not in local}

@@ -9,7 +9,7 @@ from sluice.evaluation.grades import (
     evaluation_results,
     grade_answers,
 )
-from sluice.files import write_json
+from sluice.files import check_no_folder, write_json
 from sluice.logs import get_logger
 from sluice.settings.grading import GraderSettings
 from sluice.tables import write_csv
@@ -42,6 +42,7 @@ def grade_suite(
         table: accuracy by group to write, CSV.
         results: everything in short to write, JSON.
     """
+    check_no_folder(graded, table, results)
     found = grade_answers(read_answers(answers, Answer), read_suite(samples), settings)
     rows = accuracies(found, seed=seed)
     write_answers(graded, found)

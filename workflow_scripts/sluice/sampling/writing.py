@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sluice.errors import DataError
-from sluice.files import atomic_path, write_json
+from sluice.files import atomic_path, check_no_folder, write_json
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.records import write_samples
@@ -24,8 +24,9 @@ def check_folder(output: Path) -> None:
     """Refuses a folder that holds another output, whose files of fixed names would be lost.
 
     Raises:
-        DataError: there are accepted completions of another output.
+        DataError: there are accepted completions of another output, or the output is a folder.
     """
+    check_no_folder(output)
     other = output.parent / _ACCEPTED
     # The ledger has the output's name, and is there before the accepted completions are.
     if other.exists() and not _ledger_path(output).exists():

@@ -29,6 +29,11 @@ def is_quantised(settings: TrainingMethod) -> bool:
     return settings.method == "qlora" and not settings.no_4bit
 
 
+def method_done(settings: TrainingMethod) -> str:
+    """The method as it is carried out: qlora on an unquantised base is lora."""
+    return "lora" if settings.method == "qlora" and settings.no_4bit else settings.method
+
+
 def choose_dtype(settings: TrainingMethod) -> torch.dtype:
     """bfloat16 where the GPU has it or the settings say so, float32 elsewhere."""
     if settings.precision != "auto":

@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sluice.adapter_files import attach_adapter, check_adapter, read_adapter_config
 from sluice.chat import load_tokenizer
 from sluice.errors import ModelError
-from sluice.files import atomic_folder, read_json, write_json
-from sluice.loading import loading
+from sluice.files import atomic_folder, write_json
 from sluice.logs import get_logger
+from sluice.outputs import check_replaceable
 from sluice.training.adapters import BaseModel, load_causal_model
 
 logger = get_logger(__name__)
 
+_PROOF = "merge.json"
 _PROBE_ROWS, _PROBE_TOKENS = 4, 64
 _TOLERANCES_NATS = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 1e-2}
 
@@ -35,21 +37,26 @@ def merge_adapter(
 
     Args:
         adapter: folder with adapter_config.json.
-        output: folder to make; ``merge.json`` in it says how well the two agree.
+        output: folder to make; ``merge.json`` in it says how well the two agree. An earlier merge
+            is replaced, any other folder that holds something is not.
         base: the one that the adapter names where None.
         tolerance_nats: greatest mean KL divergence; by precision where None.
     Raises:
-        ModelError: the folder holds no adapter, the base cannot be loaded, or the two differ.
+        ConfigError: the output would take the place of something else.
+        ModelError: the folder holds no adapter, the base cannot be loaded, the adapter does not
+            fit it, or the two differ.
     """
-    from peft import PeftModel
-
+    check_adapter(adapter)
     base = base or named_base(adapter)
-    _check_adapter(adapter)
+    check_replaceable(
+        output,
+        is_ours=(output / _PROOF).is_file(),
+        inputs={"the base": base.path, "the adapter": adapter},
+    )
     plain = load_causal_model(base, dtype="auto").eval()
     probe_BT = _probe(plain.config.vocab_size)
     before_BTV = _log_probabilities(plain, probe_BT)
-    with loading(f"the adapter {adapter} does not fit its base"):
-        apart = PeftModel.from_pretrained(plain, adapter).eval()
+    apart = attach_adapter(plain, adapter).eval()
     apart_BTV = _log_probabilities(apart, probe_BT)
     merged = apart.merge_and_unload(safe_merge=True)
     with atomic_folder(output) as folder:
@@ -61,22 +68,12 @@ def merge_adapter(
         found = _compare(before_BTV, apart_BTV, _log_probabilities(again, probe_BT))
         limit = tolerance_nats or _TOLERANCES_NATS.get(again.dtype, 1e-2)
         _check_agreement(found, limit=limit, adapter=adapter)
-        write_json(folder / "merge.json", {**found, "tolerance_nats": limit, "base": base.path})
+        write_json(folder / _PROOF, {**found, "tolerance_nats": limit, "base": base.path})
     logger.info(
         "merged in %s: KL %.2g nats to base and adapter apart, which the adapter moved by %.2g",
         *(str(again.dtype).removeprefix("torch."), found["kl_nats"], found["adapter_kl_nats"]),
     )
     return found
-
-
-def _check_adapter(folder: Path) -> None:
-    if not (folder / "adapter_config.json").is_file():
-        is_whole = (folder / "config.json").is_file()
-        raise ModelError(
-            f"{folder} holds no adapter",
-            expected="adapter_config.json and adapter_model.safetensors",
-            hint="it is a whole model already" if is_whole else "fine-tune with method lora first",
-        )
 
 
 def named_base(adapter: Path, *, trust_remote_code: bool = False) -> BaseModel:
@@ -88,9 +85,8 @@ def named_base(adapter: Path, *, trust_remote_code: bool = False) -> BaseModel:
     Raises:
         ModelError: the folder holds no adapter.
     """
-    _check_adapter(adapter)
-    config = read_json(adapter / "adapter_config.json")
-    name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    config = read_adapter_config(adapter)
+    name = config.get("base_model_name_or_path")
     if not isinstance(name, str):
         raise ModelError(f"the configuration of the adapter {adapter} names no base model")
     return BaseModel(name, config.get("revision"), trust_remote_code)

@@ -11,7 +11,7 @@ from sluice.errors import TrainingError
 from sluice.files import atomic_folder, write_json
 from sluice.logs import get_logger
 from sluice.settings.training import FineTune
-from sluice.training.adapters import BaseModel, tidy_adapter
+from sluice.training.adapters import BaseModel, method_done, tidy_adapter
 from sluice.training.batching import TrainingSample
 from sluice.training.history import History
 
@@ -94,7 +94,7 @@ def _metrics(plan: Plan, settings: FineTune, history: History) -> dict[str, Any]
     """Figures that are the same for the same run; times are in the log and in TensorBoard."""
     tail = history.losses[-len(plan.steps) // 10 :]
     return {
-        "method": settings.method,
+        "method": method_done(settings),
         "num_samples": len(plan.train),
         "num_held_out": len(plan.held_out),
         "mean_weight": plan.mean_weight,

@@ -14,6 +14,7 @@ from sluice.chat import load_tokenizer
 from sluice.ledger import Ledger
 from sluice.logs import get_logger
 from sluice.memory import memory_explained
+from sluice.outputs import check_replaceable
 from sluice.processes import leave_processes
 from sluice.seeds import derive_seed
 from sluice.settings.training import FineTune
@@ -49,11 +50,15 @@ def fine_tune(
     """Trains, or goes on with an interrupted training, and writes the best weights.
 
     Raises:
+        ConfigError: an output would take the place of something else.
         ModelError: the model or its tokenizer cannot be loaded or used.
         DataError: a file of samples cannot be read.
         TrainingError: nothing is left to learn from, or the machine cannot train as asked.
         DeviceError: a GPU's memory does not hold it.
     """
+    is_ours = outputs.ledger.is_file()
+    check_replaceable(outputs.model, is_ours=is_ours, inputs={"the model": base.path})
+    check_replaceable(outputs.logs, is_ours=is_ours)
     tokenizer = load_tokenizer(base.path, revision=base.revision)
     name = outputs.model.parent.name
     state = _open_state(base, samples, settings, root=state_root)
