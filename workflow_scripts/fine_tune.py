@@ -20,8 +20,7 @@ class Arguments(FineTune, ComputeShare):
     samples: tuple[Path, ...]
     """Canonical samples, JSONL; `weight` and `group` are optional."""
     output: Path
-    """Folder for final_model/, metrics.json, logs/ and the ledger; an earlier training's are
-    replaced."""
+    """Folder for final_model/, metrics.json, logs/, the ledger; an earlier training's go."""
     revision: str | None = None
     """Commit, tag or branch of a hub model."""
     trust_remote_code: bool = False
