@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +67,33 @@ def test_progress_of_a_quick_loop_is_silent(caplog):
     with caplog.at_level(logging.INFO, logger="sluice"):
         list(logs.progress(range(9), total=9, what="steps", logger=logs.get_logger("sluice")))
     assert caplog.messages == []
+
+
+def test_items_that_come_together_are_counted_together(monkeypatch, caplog):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def batches_of_ten():
+        for number in range(40):
+            clock.now += 200.0 if number % 10 == 0 else 0.001
+            yield number
+
+    with caplog.at_level(logging.INFO, logger="sluice"):
+        list(logs.progress(batches_of_ten(), total=40, what="x", logger=logs.get_logger("sluice")))
+    assert caplog.messages == [
+        "x 10 of 40, 0.05 a second, 600 s left",
+        "x 20 of 40, 0.05 a second, 400 s left",
+        "x 30 of 40, 0.05 a second, 200 s left",
+    ]
+
+
+def test_work_on_each_item_counts_as_the_items_time(monkeypatch, caplog):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    with caplog.at_level(logging.INFO, logger="sluice"):
+        for _ in logs.progress(range(5), total=5, what="x", logger=logs.get_logger("sluice")):
+            clock.now += 20.0
+    assert caplog.messages == [
+        "x 2 of 5, 0.05 a second, 60 s left",
+        "x 4 of 5, 0.05 a second, 20 s left",
+    ]

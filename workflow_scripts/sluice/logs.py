@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 LINE_EVERY_S = 30.0
 """How often a long loop says how far it is, where no bar does."""
+_TOGETHER_S = 1.0
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -56,6 +57,9 @@ def progress(
 ) -> Iterator[T]:
     """Yields the items and says how far it is: a bar on a terminal, a line every 30 s elsewhere.
 
+    Items that come together, as those of a batch do, are counted when the next ones come: until
+    then nobody knows how many there are, and the rate would be that of a few.
+
     Args:
         items: what is iterated.
         total: how many items there are in all, done ones included.
@@ -66,12 +70,16 @@ def progress(
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, initial=start, desc=what, file=sys.stderr)
         return
-    began = last = time.monotonic()
+    began = last = previous = together_since = time.monotonic()
     for done, item in enumerate(items, start=start):
         now = time.monotonic()
-        if now - last >= LINE_EVERY_S and done > start:
+        has_waited = now - previous >= _TOGETHER_S
+        together_since = now if has_waited else together_since
+        is_known = has_waited or now - together_since >= LINE_EVERY_S
+        if is_known and now - last >= LINE_EVERY_S and done > start:
             last = now
-            rate = (done - start) / (now - began)
+            rate = (done - start) / ((previous if has_waited else now) - began)
             left_s = (total - done) / rate
             logger.info("%s %d of %d, %.3g a second, %.0f s left", what, done, total, rate, left_s)
         yield item
+        previous = time.monotonic()
