@@ -19,7 +19,7 @@ from sluice.core_metric.decisions import Decision
 from sluice.core_metric.model import context_tokens, load_model
 from sluice.core_metric.notes import Notes
 from sluice.core_metric.runs import evaluate_core
-from sluice.errors import ConfigError, DeviceError, ModelError
+from sluice.errors import ConfigError, DataError, DeviceError, ModelError
 from sluice.sealed_lines import read_sealed, seal
 from sluice.settings.core_metric import EvaluateCore
 
@@ -141,7 +141,7 @@ def test_progress_is_used_by_the_same_run_only(tmp_path, checkpoint, caplog):
     caplog.set_level(logging.INFO, logger="sluice")
     bundle = write_bundle(tmp_path / "b")
     (tmp_path / "core.csv").mkdir()  # so that the run fails once everything is decided
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(DataError, match="is a folder"):
         run_here(tmp_path, bundle, checkpoint)
     (tmp_path / "core.csv").rmdir()
     run_here(tmp_path, bundle, checkpoint, max_per_task=6)
