@@ -55,7 +55,13 @@ from sluice.lineage import find_mismatches, read_provenance
 from sluice.pins import read_pins
 from sluice.records import locate_samples, read_sample_at, read_samples
 from sluice.router_data import join_router_data, read_router_data, write_router_data
-from sluice.sampling.formats import accepted_sample, read_prompts, sampled_entry, to_line
+from sluice.sampling.formats import (
+    accepted_sample,
+    is_law_cases,
+    read_prompts,
+    sampled_entry,
+    to_line,
+)
 from sluice.selection.keeping import read_scores
 from sluice.settings.data import ConvertDataset, DatasetSource
 from sluice.similarity.evaluation_texts import read_questions
@@ -188,9 +194,8 @@ def _read_lawshift(path):
 
 
 def _read_prompts(path):
-    for prompt in read_prompts(
-        path.parent / "p", articles=path.parent / "a.json", legal_prompt=LEGAL_PROMPT
-    ):
+    articles = path.parent / "a.json" if is_law_cases(path.parent / "p") else None
+    for prompt in read_prompts(path.parent / "p", articles=articles, legal_prompt=LEGAL_PROMPT):
         to_line(sampled_entry(prompt, completion_id="c", text="t", num_correct=1)).encode()
         accepted_sample(prompt, completion_id="c", text="t", num_correct=1).to_line()
 
